@@ -1,0 +1,162 @@
+"""The one way data reaches `fit`, `evaluate` and `predict`, on every backend."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import keras
+import numpy as np
+
+from keras_resnext.data.augmentation import Augmentation, augment, normalise
+from keras_resnext.data.dataset import Dataset, Split
+
+
+class Batches(keras.utils.PyDataset):
+    """Normalised, shuffled and augmented batches of a split.
+
+    A batch is a pure function of (seed, epoch, index): all backends see the same batches, and a
+    run resumed at epoch k with `first_epoch=k` sees those it would have seen. `fit` advances the
+    epoch. Within the first `fit` the count is exact; before a further `fit` on the same object
+    call `set_epoch`, since a recompiled model makes Keras look at the data once more.
+
+    Leave `steps_per_epoch` of `fit` alone: Keras then carries a half-used iterator, and with it
+    batches of the past epoch, into the next.
+
+    Args:
+        split: the samples.
+        dataset: gives `mean` and `std`.
+        batch_size: samples a batch; the last may be smaller.
+        shuffle: a new order every epoch.
+        augmentation: what may happen to an image; None: nothing.
+        drop_remainder: leave out a smaller last batch.
+        seed: of order and augmentation.
+        first_epoch: the epoch that the first pass counts as.
+        data_format: "channels_last", "channels_first", or None for Keras' configured one.
+        workers: threads that prepare batches ahead; 0 prepares each when asked.
+        prefetch: batches prepared ahead, at most.
+
+    Raises:
+        ValueError: an argument is out of range, or there is no batch to give.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        dataset: Dataset,
+        *,
+        batch_size: int,
+        shuffle: bool = False,
+        augmentation: Augmentation | None = None,
+        drop_remainder: bool = False,
+        seed: int = 0,
+        first_epoch: int = 0,
+        data_format: str | None = None,
+        workers: int = 1,
+        prefetch: int = 4,
+    ):
+        # Keras' own worker threads keep batches drawn for shape inference and hand them out again
+        # in the first epoch, so they stay off; `_ahead` prepares batches instead.
+        super().__init__(workers=1)
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("seed", seed, 0),
+            ("first_epoch", first_epoch, 0),
+            ("workers", workers, 0),
+            ("prefetch", prefetch, 1),
+        ):
+            if value < least:
+                raise ValueError(f"{name}: expected a whole number >= {least}, got {value!r}")
+        data_format = data_format or keras.config.image_data_format()
+        if data_format not in ("channels_last", "channels_first"):
+            raise ValueError(
+                "data_format: expected 'channels_last', 'channels_first' or None, "
+                f"got {data_format!r}"
+            )
+        whole, rest = divmod(len(split), batch_size)
+        self._length = whole + bool(rest and not drop_remainder)
+        if not self._length:
+            raise ValueError(
+                f"split: {len(split)} samples make no batch of {batch_size}; "
+                "lower batch_size or set drop_remainder=False"
+            )
+        self._split = split
+        self._mean, self._std = dataset.mean, dataset.std
+        self._batch_size = batch_size
+        self._shuffle = shuffle
+        self._augmentation = augmentation
+        self._seed = seed
+        self._channels_first = data_format == "channels_first"
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+        self._pool = ThreadPoolExecutor(workers, "batches") if workers else None
+        self._prefetch = prefetch
+        self._ahead: dict[tuple[int, int], Future] = {}
+        self._epoch = first_epoch
+        self._pass_begun = False
+        self._fit_begun = False
+
+    def __len__(self):
+        return self._length
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that `batches[i]` belongs to now."""
+        return self._epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make `batches[i]` belong to `epoch`. Call it between passes, not within one."""
+        self._epoch = epoch
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        epoch = self._epoch
+        if self._pool is None:
+            return self.batch(epoch, index)
+        ready = self._ahead.pop((epoch, index), None)
+        wanted = range(index + 1, min(index + 1 + self._prefetch, self._length))
+        kept = {}
+        for key in ((epoch, i) for i in wanted):
+            kept[key] = self._ahead.get(key) or self._pool.submit(self.batch, *key)
+        self._ahead = kept
+        return ready.result() if ready else self.batch(epoch, index)
+
+    def batch(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """One batch, a pure function of (seed, epoch, index).
+
+        Returns:
+            Images, float32, normalised, (B, H, W, 3) or (B, 3, H, W), and labels, int32 (B,).
+            Channels-first images are a transposed view: PyTorch takes it as channels_last memory,
+            without a copy.
+
+        Raises:
+            IndexError: `index` is not within the epoch.
+        """
+        if not 0 <= index < self._length:
+            raise IndexError(f"index: expected 0 to {self._length - 1}, got {index}")
+        chosen = slice(index * self._batch_size, (index + 1) * self._batch_size)
+        samples = self._permutation(epoch)[chosen] if self._shuffle else chosen
+        images, labels = self._split.images[samples], self._split.labels[samples]
+        if self._augmentation is None:
+            result = normalise(images, self._mean, self._std)
+        else:
+            rng = np.random.default_rng([self._seed, epoch, 1 + index])
+            result = augment(images, self._augmentation, self._mean, self._std, rng)
+        return (result.transpose(0, 3, 1, 2) if self._channels_first else result), labels
+
+    def _permutation(self, epoch):
+        known, order = self._order
+        if known != epoch:
+            order = np.random.default_rng([self._seed, epoch, 0]).permutation(len(self._split))
+            self._order = (epoch, order)
+        return order
+
+    def on_epoch_begin(self):
+        """Note that Keras begins a pass over the data."""
+        self._pass_begun = True
+
+    def on_epoch_end(self):
+        """Advance the epoch. Keras calls this after each epoch, and once more before the first.
+
+        That first call follows a look at one batch where the model is not built yet, and nothing
+        where it is; in neither case has an epoch gone by.
+        """
+        if self._fit_begun and self._pass_begun:
+            self._epoch += 1
+        self._fit_begun = True
+        self._pass_begun = False
