@@ -107,7 +107,7 @@ def augment(
         padded[flipped] = padded[flipped, :, ::-1]
     if augmentation.rotation_degrees:
         limit = augmentation.rotation_degrees
-        degrees = limit * (2 * rng.random(count, np.float32) - 1)
+        degrees = limit * (2 * rng.random((count,), np.float32) - 1)
         padded = rotate(padded, degrees, fill, augmentation.interpolation)
     return padded
 
