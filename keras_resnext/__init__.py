@@ -1,0 +1,6 @@
+"""ResNeXt for Keras 3 (Xie et al., CVPR 2017), fast on TensorFlow, JAX and PyTorch."""
+
+from keras_resnext.layers import BatchNorm, GroupedConv2D
+from keras_resnext.models import ResNeXt
+
+__all__ = ["BatchNorm", "GroupedConv2D", "ResNeXt"]
