@@ -1,9 +1,9 @@
 """Stems, the bottleneck block in its three forms, and shortcuts (Xie et al., section 3 and 4).
 
 Every function takes and returns a Keras tensor of the functional API, channels where
-`keras.config.image_data_format()` says. Layer names follow one rule, which weight conversion walks:
-`stem_conv`, `stage1_block1_conv1` ... `_conv3`, `_bn1` ... `_bn3`, `_shortcut_conv`, `_shortcut_bn`,
-and in the forms with branches `stage1_block1_branch1_conv1`.
+`keras.config.image_data_format()` says. Layer names follow one rule, which weight conversion
+walks: `stem_conv`, `stem_bn`, `stage1_block1_conv1` ... `_conv3`, `_bn1` ... `_bn3`,
+`_shortcut_conv`, `_shortcut_bn`, and in the forms with branches `stage1_block1_branch1_conv1`.
 """
 
 from collections.abc import Callable
@@ -21,6 +21,7 @@ KERNEL_INITIALIZER = {
     "config": {"scale": 2.0, "mode": "fan_out", "distribution": "untruncated_normal"},
 }
 EXPANSION = 4
+STEM_CHANNELS = 64
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def channel_axis() -> int:
 
 
 def conv(x, filters: int, kernel_size: int, name: str, stride: int = 1, groups: int = 1):
-    """Convolution without bias, padded as PyTorch pads: the same on every side, whatever the stride."""
+    """Convolution without bias, padded as PyTorch pads: as much before as after, at any stride."""
     padding = kernel_size // 2
     if padding and stride > 1:  # "same" would put the odd pixel after, and shift the picture
         x = layers.ZeroPadding2D(padding, name=f"{name}_pad")(x)
@@ -95,14 +96,14 @@ def conv_bn_relu(x, filters: int, kernel_size: int, prefix: str, index: int, str
 
 def cifar_stem(x):
     """3x3 convolution to 64 channels at full size."""
-    x = conv(x, 64, 3, "stem_conv")
+    x = conv(x, STEM_CHANNELS, 3, "stem_conv")
     x = batch_norm(x, "stem_bn")
     return layers.ReLU(name="stem_relu")(x)
 
 
 def imagenet_stem(x):
-    """7x7 convolution to 64 channels and 3x3 max pooling, both of stride 2: a quarter of the size."""
-    x = conv(x, 64, 7, "stem_conv", stride=2)
+    """7x7 convolution to 64 channels, 3x3 max pooling, each of stride 2: a quarter of the size."""
+    x = conv(x, STEM_CHANNELS, 7, "stem_conv", stride=2)
     x = batch_norm(x, "stem_bn")
     x = layers.ReLU(name="stem_relu")(x)
     # Zeros are neutral for the maximum: the input has been through a ReLU.

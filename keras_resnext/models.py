@@ -1,4 +1,4 @@
-"""The `ResNeXt` builder and the named models."""
+"""The `ResNeXt` builder and the named models (Xie et al., CVPR 2017, table 1 and section 5.3)."""
 
 import os
 from collections.abc import Sequence
@@ -6,10 +6,20 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from keras_resnext import blocks
+from keras_resnext.blocks import FORMS, STEM_CHANNELS, STEMS, Bottleneck, bottleneck, channel_axis
 
-TOTAL_STRIDE_OF_STEM = {"cifar": 1, "imagenet": 4}
+REDUCES = ("dense", "grouped")
+STEM_STRIDE = {"cifar": 1, "imagenet": 4}
 DEFAULT_SIZE = {"cifar": 32, "imagenet": 224}
+POOLINGS = {
+    "avg": layers.GlobalAveragePooling2D,
+    "max": layers.GlobalMaxPooling2D,
+}
+# PyTorch's `Linear`, which the published weights started from: uniform in +-1/sqrt(features).
+HEAD_INITIALIZER = {
+    "class_name": "VarianceScaling",
+    "config": {"scale": 1 / 3, "mode": "fan_in", "distribution": "uniform"},
+}
 
 
 def ResNeXt(
@@ -28,22 +38,254 @@ def ResNeXt(
     classifier_activation: str | None = "softmax",
     name: str = "resnext",
 ) -> keras.Model:
-    x = inputs = keras.Input(input_shape or (32, 32, 3))
-    x = blocks.STEMS[stem](x)
-    for stage, count in enumerate(stage_blocks):
-        for index in range(count):
-            x = blocks.bottleneck(
-                x,
-                blocks.Bottleneck(
-                    planes=64 * 2**stage,
-                    stride=2 if stage and not index else 1,
-                    cardinality=cardinality,
-                    base_width=base_width,
-                    grouped_reduce=reduce == "grouped",
-                    name=f"stage{stage + 1}_block{index + 1}",
-                ),
-                blocks.FORMS[block],
+    """Build a ResNeXt with the functional API.
+
+    Args:
+        stage_blocks: number of blocks in each stage. Stage s has 64 * 2**s planes (s from 0), puts
+            out four times as many channels, and halves height and width, the first stage excepted.
+        cardinality: paths a block (C in the paper), the groups of its 3x3 convolution.
+        base_width: channels a path at 64 planes (d in the paper: "32x4d" is C=32, d=4). A path of
+            a block with p planes has `p * base_width // 64` channels.
+        stem: `"cifar"`, a 3x3 convolution at full size (section 5.3), or `"imagenet"`, a 7x7
+            convolution and max pooling that quarter the size (table 1).
+        block: form of the block, figure 3 of the paper; the three compute the same function, and
+            `keras_resnext.transfer_weights` carries weights between them.
+            `"grouped"` is (c), the fast one; `"concatenated"` is (b); `"branches"` is (a).
+        reduce: `"dense"`, as in the paper, or `"grouped"`: the first 1x1 convolution of a block is
+            grouped too, as in a widespread PyTorch implementation for CIFAR-100.
+        include_top: whether to end in pooling and a dense layer of `classes` outputs.
+        weights: `None` for random weights, or the path of a `.weights.h5` file of this model.
+        input_tensor: tensor to build on, instead of a new input.
+        input_shape: shape of one image, in the current image data format, without the batch.
+            Height and width may be `None` without top. Default: 32x32x3, or 224x224x3 for the
+            ImageNet stem; without top, height and width are left open.
+        pooling: without top, `None` for the 4D features, `"avg"` or `"max"` for 2D ones.
+        classes: number of classes.
+        classifier_activation: of the last layer; `None` gives the logits.
+        name: name of the model.
+
+    Returns:
+        A `keras.Model` from images (batch, height, width, channels), or channels first where
+        `keras.config.image_data_format()` says so, normalised by the caller, to (batch, classes).
+        The head computes in float32 under the mixed precision policies.
+
+    Raises:
+        ValueError: if an argument is unknown or impossible; the message says which values work.
+    """
+    _check_architecture(stage_blocks, cardinality, base_width, stem, block, reduce)
+    _check_top(include_top, pooling, classes)
+    weights = _checked_weights(weights)
+    image = _input(input_tensor, input_shape, stem, include_top)
+    _check_size(image, len(stage_blocks), stem)
+
+    x = STEMS[stem](image)
+    for stage, count in enumerate(stage_blocks, start=1):
+        for index in range(1, count + 1):
+            sizes = Bottleneck(
+                planes=64 * 2 ** (stage - 1),
+                stride=2 if stage > 1 and index == 1 else 1,
+                cardinality=cardinality,
+                base_width=base_width,
+                grouped_reduce=reduce == "grouped",
+                name=f"stage{stage}_block{index}",
             )
-    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
-    x = layers.Dense(classes, activation=classifier_activation, name="predictions")(x)
-    return keras.Model(inputs, x, name=name)
+            x = bottleneck(x, sizes, FORMS[block])
+    if include_top:
+        x = POOLINGS["avg"](name="avg_pool")(x)
+        x = layers.Dense(
+            classes,
+            activation=classifier_activation,
+            kernel_initializer=HEAD_INITIALIZER,
+            dtype=_head_dtype(),
+            name="predictions",
+        )(x)
+    elif pooling:
+        x = POOLINGS[pooling](name=f"{pooling}_pool")(x)
+
+    inputs = image if input_tensor is None else keras.utils.get_source_inputs(image)
+    model = keras.Model(inputs, x, name=name)
+    if weights is not None:
+        model.load_weights(weights)
+    return model
+
+
+def _named(name: str, stage_blocks: Sequence[int], doc: str, *, grouped_stage_blocks=None, **sizes):
+    """`ResNeXt` with fixed stages, and its arguments in the order of keras.applications."""
+    default_name = name.lower()
+
+    def build(
+        include_top: bool = True,
+        weights: str | os.PathLike | None = None,
+        input_tensor=None,
+        input_shape: tuple[int | None, int | None, int | None] | None = None,
+        pooling: str | None = None,
+        classes: int = 100,
+        classifier_activation: str | None = "softmax",
+        name: str = default_name,
+        *,
+        cardinality: int = sizes.get("cardinality", 32),
+        base_width: int = sizes.get("base_width", 4),
+        stem: str = "cifar",
+        block: str = "grouped",
+        reduce: str = "dense",
+    ) -> keras.Model:
+        grouped = reduce == "grouped" and grouped_stage_blocks
+        return ResNeXt(
+            grouped_stage_blocks if grouped else stage_blocks,
+            cardinality=cardinality,
+            base_width=base_width,
+            stem=stem,
+            block=block,
+            reduce=reduce,
+            include_top=include_top,
+            weights=weights,
+            input_tensor=input_tensor,
+            input_shape=input_shape,
+            pooling=pooling,
+            classes=classes,
+            classifier_activation=classifier_activation,
+            name=name,
+        )
+
+    build.__name__ = build.__qualname__ = name
+    build.__doc__ = doc + _NAMED_DOC
+    return build
+
+
+_NAMED_DOC = """
+
+    The arguments are those of `keras_resnext.ResNeXt`, in the order of `keras.applications`. With
+    `input_shape=(224, 224, 3), stem="imagenet", classes=1000` the network is the paper's for
+    ImageNet, as in torchvision.
+    """
+
+ResNeXt29 = _named(
+    "ResNeXt29",
+    (3, 3, 3),
+    """ResNeXt-29 for CIFAR (section 5.3), 8x64d unless said otherwise; 16x64d is larger.""",
+    cardinality=8,
+    base_width=64,
+)
+ResNeXt50 = _named(
+    "ResNeXt50",
+    (3, 4, 6, 3),
+    """ResNeXt-50 32x4d (table 1); with no argument, for CIFAR-100: 32x32x3 to 100 classes.""",
+)
+ResNeXt101 = _named(
+    "ResNeXt101",
+    (3, 4, 23, 3),
+    """ResNeXt-101, 32x4d unless said otherwise (table 4); with no argument, for CIFAR-100.""",
+)
+ResNeXt152 = _named(
+    "ResNeXt152",
+    (3, 8, 36, 3),
+    """ResNeXt-152 32x4d; with no argument, for CIFAR-100.
+
+    The stages are those of ResNet-152: 3, 8, 36, 3 blocks. With `reduce="grouped"` they are
+    3, 4, 36, 3: the PyTorch implementation for CIFAR-100 that groups the first 1x1 has four blocks
+    in its second stage, and its published accuracy belongs to that network.""",
+    grouped_stage_blocks=(3, 4, 36, 3),
+)
+
+
+def _check_architecture(stage_blocks, cardinality, base_width, stem, block, reduce):
+    if not stage_blocks or not all(_is_positive(count) for count in stage_blocks):
+        raise ValueError(
+            f"stage_blocks={stage_blocks!r} must hold the number of blocks of each stage, one or "
+            "more, such as (3, 4, 6, 3)."
+        )
+    for argument, value in (("cardinality", cardinality), ("base_width", base_width)):
+        if not _is_positive(value):
+            raise ValueError(f"{argument}={value!r} must be a positive integer.")
+    for argument, value, known in (
+        ("stem", stem, STEMS),
+        ("block", block, FORMS),
+        ("reduce", reduce, REDUCES),
+    ):
+        if value not in known:
+            raise ValueError(f"{argument}={value!r} is unknown; use one of {_quoted(known)}.")
+    if reduce == "grouped" and STEM_CHANNELS % cardinality:
+        divisors = [c for c in range(1, STEM_CHANNELS + 1) if STEM_CHANNELS % c == 0]
+        raise ValueError(
+            f"cardinality={cardinality} does not divide the {STEM_CHANNELS} channels of the stem, "
+            f'which reduce="grouped" splits into that many groups; use one of '
+            f'{", ".join(map(str, divisors))}, or reduce="dense".'
+        )
+
+
+def _check_top(include_top, pooling, classes):
+    if pooling is not None and pooling not in POOLINGS:
+        raise ValueError(f"pooling={pooling!r} is unknown; use None or one of {_quoted(POOLINGS)}.")
+    if include_top and not _is_positive(classes):
+        raise ValueError(f"classes={classes!r} must be a positive integer.")
+
+
+def _checked_weights(weights):
+    if weights is None:
+        return None
+    path = os.fspath(weights)
+    if not path.endswith(".weights.h5"):
+        raise ValueError(
+            f"weights={path!r} is neither None nor the path of a .weights.h5 file, which "
+            "`model.save_weights` writes."
+        )
+    if not os.path.isfile(path):
+        raise ValueError(f"weights={path!r}: there is no such file.")
+    return path
+
+
+def _input(input_tensor, input_shape, stem, include_top):
+    """The tensor to build on: the given one, or a new input."""
+    if input_shape is not None and (
+        len(input_shape) != 3 or not all(n is None or _is_positive(n) for n in input_shape)
+    ):
+        raise ValueError(
+            f"input_shape={input_shape!r} must be the shape of one image, such as (32, 32, 3), in "
+            f"the data format {keras.config.image_data_format()!r}; height and width may be None."
+        )
+    if input_tensor is None:
+        return keras.Input(input_shape or _default_shape(stem, include_top))
+    if not keras.backend.is_keras_tensor(input_tensor):
+        input_tensor = keras.Input(tensor=input_tensor)
+    shape = tuple(input_tensor.shape[1:])
+    if len(shape) != 3 or (input_shape is not None and shape != tuple(input_shape)):
+        raise ValueError(
+            f"input_tensor has the shape {tuple(input_tensor.shape)}, which does not fit "
+            f"{'a batch of images' if input_shape is None else f'input_shape={input_shape!r}'}."
+        )
+    return input_tensor
+
+
+def _default_shape(stem, include_top):
+    size = DEFAULT_SIZE[stem] if include_top else None
+    first = keras.config.image_data_format() == "channels_first"
+    return (3, size, size) if first else (size, size, 3)
+
+
+def _check_size(image, stages, stem):
+    if image.shape[channel_axis()] is None:
+        raise ValueError(
+            f"The input has the shape {tuple(image.shape)}: the number of channels must be known, "
+            f"in the data format {keras.config.image_data_format()!r}."
+        )
+    smallest = STEM_STRIDE[stem] * 2 ** (stages - 1)
+    height, width = image.shape[2:] if channel_axis() == 1 else image.shape[1:3]
+    if any(size is not None and size < smallest for size in (height, width)):
+        raise ValueError(
+            f"The input is {height}x{width} pixels; stem={stem!r} and {stages} stages divide the "
+            f"size by {smallest}, so height and width must be at least {smallest}."
+        )
+
+
+def _head_dtype():
+    """Mixed precision keeps the logits, and the loss on them, in float32."""
+    half = keras.config.dtype_policy().compute_dtype in ("float16", "bfloat16")
+    return "float32" if half else None
+
+
+def _is_positive(value):
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _quoted(names):
+    return ", ".join(repr(name) for name in names)

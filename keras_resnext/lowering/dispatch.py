@@ -6,14 +6,14 @@ from keras_resnext.lowering import native, strategies
 from keras_resnext.lowering.geometry import Geometry
 from keras_resnext.lowering.table import choose
 
-_WAYS = {
+WAYS = {
     "native": native.convolution,
     "matmul": strategies.matmul,
     "packed": strategies.packed,
     "split": strategies.split,
     "dense": strategies.dense,
 }
-LOWERINGS = ("auto", *_WAYS)
+LOWERINGS = ("auto", *WAYS)
 
 
 def grouped_conv2d(x, kernel, geometry: Geometry, lowering: str = "auto"):
@@ -26,13 +26,9 @@ def grouped_conv2d(x, kernel, geometry: Geometry, lowering: str = "auto"):
         lowering: one of `LOWERINGS`; `"auto"` takes what the table says for the device.
     """
     if lowering != "auto":
-        return _WAYS[lowering](x, kernel, geometry)
-    cpu, other = (choose(native.BACKEND, device, geometry) for device in ("cpu", "gpu"))
-    if cpu == other:
-        return _WAYS[cpu](x, kernel, geometry)
-    return native.by_device(
-        x,
-        kernel,
-        cpu=partial(_WAYS[cpu], geometry=geometry),
-        other=partial(_WAYS[other], geometry=geometry),
-    )
+        return WAYS[lowering](x, kernel, geometry)
+    choices = {device: choose(native.BACKEND, device, geometry) for device in native.DEVICES}
+    if len(set(choices.values())) == 1:
+        return WAYS[choices["cpu"]](x, kernel, geometry)
+    ways = {device: partial(WAYS[name], geometry=geometry) for device, name in choices.items()}
+    return native.by_device(x, kernel, ways)

@@ -1,24 +1,23 @@
 """What a convolution is, apart from its numbers."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Static facts of one 2D convolution; `None` stands for a size unknown until the call.
+    """Static facts of one 2D convolution.
 
     Attributes:
-        height, width: input size in pixels, or `None`.
-        in_channels, out_channels: total channels, all groups together.
+        in_channels: input channels, all groups together.
+        out_channels: output channels, all groups together.
         groups: number of groups (the cardinality); 1 is a dense convolution.
-        kernel_size, strides, dilation: (vertical, horizontal).
-        padding: `"same"` (as TensorFlow pads: the odd pixel goes after) or `"valid"`.
+        kernel_size: height and width in pixels.
+        strides: vertical and horizontal, in pixels.
+        dilation: vertical and horizontal, in pixels.
+        padding: `"valid"` or `"same"`, which pads as TensorFlow does: the odd pixel goes after.
         data_format: `"channels_last"` or `"channels_first"`.
     """
 
-    height: int | None
-    width: int | None
     in_channels: int
     out_channels: int
     groups: int
@@ -29,16 +28,21 @@ class Geometry:
     data_format: str
 
     @property
+    def channels_first(self) -> bool:
+        """Whether tensors are (batch, channels, height, width)."""
+        return self.data_format == "channels_first"
+
+    @property
     def channel_axis(self) -> int:
         """Axis of the channels in a 4D tensor."""
-        return -1 if self.data_format == "channels_last" else 1
+        return 1 if self.channels_first else -1
 
     @property
     def group_width(self) -> int:
         """Input channels a group."""
         return self.in_channels // self.groups
 
-    @cached_property
+    @property
     def is_pointwise(self) -> bool:
         """Whether this is a 1x1 convolution, which is a matrix product over the channels."""
         return self.kernel_size == (1, 1)

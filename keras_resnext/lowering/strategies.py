@@ -7,7 +7,7 @@ from keras import ops
 from keras_resnext.lowering.geometry import Geometry
 from keras_resnext.lowering.native import convolution
 
-PACKED_WIDTH = 16  # input channels a piece; measured by scripts/benchmark.py, see table.py
+PACKED_WIDTH = 16  # channels; of 8, 16, 32 and 64 the fastest on a CPU in scripts/benchmark.py
 
 
 def split(x, kernel, geometry: Geometry):
@@ -23,11 +23,11 @@ def dense(x, kernel, geometry: Geometry):
 def packed(x, kernel, geometry: Geometry, width: int = PACKED_WIDTH):
     """Dense convolutions over pieces of at least `width` channels, several groups to a piece.
 
-    Groups of a few channels are too narrow for a CPU's dense convolution. Packed side by side
-    under a block-diagonal kernel they fill its vectors; the zeros cost less than the narrowness.
+    Groups of a few channels are too narrow for a CPU's dense convolution. Side by side under a
+    block-diagonal kernel they fill its vectors, and the zeros cost less than the narrowness did.
     """
     pieces = _pieces(geometry, width)
-    each = replace(
+    piece = replace(
         geometry,
         in_channels=geometry.in_channels // pieces,
         out_channels=geometry.out_channels // pieces,
@@ -35,49 +35,52 @@ def packed(x, kernel, geometry: Geometry, width: int = PACKED_WIDTH):
     )
     kernels = _block_diagonal(kernel, geometry.groups, pieces)
     if pieces == 1:
-        return convolution(x, kernels[0], each)
+        return convolution(x, kernels[0], piece)
     axis = geometry.channel_axis
     inputs = ops.split(x, pieces, axis)
-    return ops.concatenate([convolution(i, k, each) for i, k in zip(inputs, kernels)], axis)
+    outputs = [convolution(i, k, piece) for i, k in zip(inputs, kernels, strict=True)]
+    return ops.concatenate(outputs, axis)
 
 
 def matmul(x, kernel, geometry: Geometry):
     """A 1x1 convolution as one matrix product a group; strides drop pixels first."""
     vertical, horizontal = geometry.strides
-    last = geometry.data_format == "channels_last"
-    if geometry.strides != (1, 1):
-        x = x[:, ::vertical, ::horizontal] if last else x[:, :, ::vertical, ::horizontal]
-    groups = geometry.groups
-    kernel = ops.reshape(kernel, (geometry.group_width, groups, -1))
-    if not last:
-        shape = ops.shape(x)
-        x = ops.reshape(x, (-1, groups, geometry.group_width, shape[2] * shape[3]))
-        out = ops.einsum("ngip,igo->ngop", x, kernel)
-        return ops.reshape(out, (-1, geometry.out_channels, shape[2], shape[3]))
-    shape = ops.shape(x)
-    if groups == 1:  # two dimensions: XLA's CPU product is slower on four
-        out = ops.matmul(ops.reshape(x, (-1, geometry.in_channels)), kernel[:, 0])
+    groups, width, filters = geometry.groups, geometry.group_width, geometry.out_channels
+    if geometry.channels_first:
+        x = x[:, :, ::vertical, ::horizontal]
+        batch, _, height, breadth = ops.shape(x)
+        x = ops.reshape(x, (batch, groups, width, height * breadth))
+        kernel = ops.reshape(kernel, (width, groups, filters // groups))
+        return ops.reshape(
+            ops.einsum("ngip,igo->ngop", x, kernel), (batch, filters, height, breadth)
+        )
+    x = x[:, ::vertical, ::horizontal]
+    batch, height, breadth, _ = ops.shape(x)
+    pixels = batch * height * breadth
+    if groups == 1:  # on two dimensions: XLA's CPU multiplies four dimensions slower
+        out = ops.matmul(ops.reshape(x, (pixels, width)), kernel[0, 0])
     else:
-        x = ops.reshape(x, (-1, groups, geometry.group_width))
+        x = ops.reshape(x, (pixels, groups, width))
+        kernel = ops.reshape(kernel, (width, groups, filters // groups))
         out = ops.einsum("pgi,igo->pgo", x, kernel)
-    return ops.reshape(out, (-1, shape[1], shape[2], geometry.out_channels))
+    return ops.reshape(out, (batch, height, breadth, filters))
 
 
 def _pieces(geometry: Geometry, width: int) -> int:
-    """The most pieces of whole groups that have at least `width` channels each."""
+    """As many pieces of whole groups as leave at least `width` channels to each."""
     groups = geometry.groups
-    return max(
-        p for p in range(1, groups + 1) if groups % p == 0 and (p == 1 or geometry.in_channels // p >= width)
-    )
+    divisors = [pieces for pieces in range(1, groups + 1) if groups % pieces == 0]
+    return max(d for d in divisors if d == 1 or geometry.in_channels // d >= width)
 
 
 def _block_diagonal(kernel, groups: int, pieces: int) -> list:
     """Kernel (kh, kw, I/groups, O) -> `pieces` dense kernels (kh, kw, I/pieces, O/pieces)."""
-    kh, kw, depth, out = kernel.shape
     if pieces == groups:
         return ops.split(kernel, pieces, -1)
+    height, width, depth, filters = kernel.shape
     together = groups // pieces
-    kernel = ops.reshape(kernel, (kh, kw, 1, depth, pieces, together, out // groups))
-    eye = ops.reshape(ops.eye(together, dtype=kernel.dtype), (together, 1, 1, together, 1))
-    blocks = ops.reshape(kernel * eye, (kh, kw, together * depth, pieces, -1))
-    return [blocks[:, :, :, p] for p in range(pieces)]
+    kernel = ops.reshape(kernel, (height, width, 1, depth, pieces, together, filters // groups))
+    diagonal = ops.reshape(ops.eye(together, dtype=kernel.dtype), (together, 1, 1, together, 1))
+    blocks = (height, width, together * depth, pieces, filters // pieces)
+    kernel = ops.reshape(kernel * diagonal, blocks)
+    return [kernel[:, :, :, piece] for piece in range(pieces)]

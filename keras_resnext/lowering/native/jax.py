@@ -7,10 +7,12 @@ import jax.numpy as jnp
 
 from keras_resnext.lowering.geometry import Geometry
 
+DEVICES = ("cpu", "gpu")
+
 
 def convolution(x, kernel, geometry: Geometry):
     """`jax.lax.conv_general_dilated`."""
-    layout = "NCHW" if geometry.data_format == "channels_first" else "NHWC"
+    layout = "NCHW" if geometry.channels_first else "NHWC"
     return jax.lax.conv_general_dilated(
         x,
         kernel,
@@ -22,23 +24,29 @@ def convolution(x, kernel, geometry: Geometry):
     )
 
 
-def normalize(x, gamma, beta, axis: int, epsilon: float):
+def by_device(x, kernel, ways: dict[str, Callable]):
+    """Both ways stay in one traced program; the platform it is lowered for picks."""
+    return jax.lax.platform_dependent(x, kernel, cpu=ways["cpu"], default=ways["gpu"])
+
+
+def batch_normalize(x, gamma, beta, axis: int, epsilon: float):
     """On two dimensions where channels are last: XLA's CPU reduces four dimensions slower."""
     shape = x.shape
     if axis == x.ndim - 1:
         x = x.reshape(-1, shape[-1])
-        axes, broadcast = (0,), (1, -1)
+        axes: tuple[int, ...] = (0,)
     else:
-        axes, broadcast = (0, *range(2, x.ndim)), (1, -1) + (1,) * (x.ndim - 2)
+        axes = (0, *range(2, x.ndim))
     wide = x.astype(jnp.float32)
-    mean = wide.mean(axes)
-    variance = jnp.maximum((wide * wide).mean(axes) - mean * mean, 0.0)
-    scale = gamma * jax.lax.rsqrt(variance + epsilon)
-    out = wide * scale.reshape(broadcast) + (beta - mean * scale).reshape(broadcast)
-    out = out.astype(x.dtype).reshape(shape)
-    return out, jax.lax.stop_gradient(mean), jax.lax.stop_gradient(variance)
-
-
-def by_device(x, kernel, cpu: Callable, other: Callable):
-    """Both ways stay in one traced program; the platform it is lowered for picks."""
-    return jax.lax.platform_dependent(x, kernel, cpu=cpu, default=other)
+    mean = wide.mean(axes, keepdims=True)
+    variance = jnp.square(wide - mean).mean(axes, keepdims=True)
+    parameters = (1, -1) + (1,) * (len(axes) - 1)
+    scale = gamma.reshape(parameters) * jax.lax.rsqrt(variance + epsilon)
+    out = (wide - mean) * scale + beta.reshape(parameters)
+    count = x.size // shape[axis]
+    unbiased = variance * (count / max(count - 1, 1))
+    return (
+        out.astype(x.dtype).reshape(shape),
+        jax.lax.stop_gradient(mean.reshape(-1)),
+        jax.lax.stop_gradient(unbiased.reshape(-1)),
+    )
