@@ -20,44 +20,46 @@ def rotate(
     reads `fill`, also as a neighbour in bilinear interpolation.
 
     Args:
-        images: float32 (B, H, W, 3).
+        images: float32 (B, H, W, C).
         degrees: (B,), counter-clockwise.
-        fill: float32 (3,), the colour outside the image.
+        fill: float32 (C,), the colour outside the image.
         interpolation: "bilinear" or "nearest".
 
     Returns:
-        float32 (B, H, W, 3), a copy.
+        float32 (B, H, W, C), a copy.
     """
-    count, height, width, _ = images.shape
+    count, height, width, channels = images.shape
     x, y = _source_coordinates(degrees, height, width)
 
     # A frame of one pixel of fill, so that every neighbour exists once coordinates are clipped, and
-    # a fourth channel, so that a pixel is one 16-byte item: gathered as such, several times faster.
-    framed = np.empty((count, height + 2, width + 2, 4), np.float32)
-    framed[..., :3] = fill
-    framed[..., 3] = 0
-    framed[:, 1:-1, 1:-1, :3] = images
-    pixels = framed.view(np.complex128).reshape(-1)
-    first = (np.arange(count, dtype=np.int32) * ((height + 2) * (width + 2)))[:, None, None]
+    # one plane a channel, since NumPy gathers single numbers several times faster than pixels.
+    planes = np.empty((channels, count, height + 2, width + 2), np.float32)
+    planes[:] = fill[:, None, None, None]
+    planes[:, :, 1:-1, 1:-1] = images.transpose(3, 0, 1, 2)
+    planes = planes.reshape(channels, -1)
+    stride = width + 2
+    first = (np.arange(count) * ((height + 2) * stride) + stride + 1)[:, None, None]
+    result = np.empty_like(images)
 
     if interpolation == "nearest":
         column = np.clip(np.floor(x + np.float32(0.5)), -1, width).astype(np.int32)
         row = np.clip(np.floor(y + np.float32(0.5)), -1, height).astype(np.int32)
-        result = _gather(pixels, first + (row + 1) * (width + 2) + (column + 1))
-        return np.ascontiguousarray(result[..., :3])
+        index = first + (row * stride + column)
+        for channel, plane in enumerate(planes):
+            result[..., channel] = plane.take(index)
+        return result
 
     np.clip(x, -1, width, out=x)
     np.clip(y, -1, height, out=y)
     column = np.minimum(np.floor(x), width - 1)
     row = np.minimum(np.floor(y), height - 1)
-    right = (x - column)[..., None]
-    down = (y - row)[..., None]
-    index = first + (row.astype(np.int32) + 1) * (width + 2) + (column.astype(np.int32) + 1)
-
-    upper = _between(_gather(pixels, index), _gather(pixels, index + 1), right)
-    index += width + 2
-    lower = _between(_gather(pixels, index), _gather(pixels, index + 1), right)
-    return np.ascontiguousarray(_between(upper, lower, down)[..., :3])
+    right, down = x - column, y - row
+    index = first + (row.astype(np.int32) * stride + column.astype(np.int32))
+    corners = (index, index + 1, index + stride, index + stride + 1)
+    for channel, plane in enumerate(planes):
+        a, b, c, d = (plane.take(corner) for corner in corners)
+        result[..., channel] = _between(_between(a, b, right), _between(c, d, right), down)
+    return result
 
 
 def _source_coordinates(degrees, height, width):
@@ -71,10 +73,6 @@ def _source_coordinates(degrees, height, width):
         cosine * x - sine * y + np.float32((width - 1) / 2),
         sine * x + cosine * y + np.float32((height - 1) / 2),
     )
-
-
-def _gather(pixels, index):
-    return pixels.take(index).view(np.float32).reshape(*index.shape, 4)
 
 
 def _between(a, b, weight):
