@@ -27,8 +27,7 @@ def _grouped(geometry: Geometry) -> bool:
 TABLE = (
     Row("jax", "cpu", _pointwise, "matmul"),
     Row("jax", "cpu", _grouped, "packed"),
-    # No gradient of its own there: see lowering/native/tensorflow.py.
-    Row("tensorflow", "cpu without oneDNN", _grouped, "packed"),
+    Row("tensorflow", "cpu without grouped gradient", _grouped, "packed"),
 )
 
 

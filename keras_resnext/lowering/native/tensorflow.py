@@ -7,13 +7,13 @@ import tensorflow as tf
 
 from keras_resnext.lowering.geometry import Geometry
 
-DEVICES = ("cpu", "cpu without oneDNN", "gpu")
+DEVICES = ("cpu", "cpu without grouped gradient", "gpu")
 
 
 def convolution(x, kernel, geometry: Geometry):
     """`tf.nn.convolution`: Keras compiles it with XLA when grouped, hundreds of times slower."""
-    transposed = geometry.channels_first and _device() == "cpu without oneDNN"
-    if transposed:  # that CPU knows no channels first at all
+    transposed = geometry.channels_first and device(x.dtype) == "cpu without grouped gradient"
+    if transposed:  # it has no gradient of channels first either
         x = tf.transpose(x, (0, 2, 3, 1))
     out = tf.nn.convolution(
         x,
@@ -28,28 +28,30 @@ def convolution(x, kernel, geometry: Geometry):
 
 def by_device(x, kernel, ways: dict[str, Callable]):
     """A graph is traced before it is placed, so a GPU that can be seen decides."""
-    return ways[_device()](x, kernel)
+    return ways[device(x.dtype)](x, kernel)
 
 
 @cache
-def _device() -> str:
+def device(dtype: tf.DType) -> str:
+    """The kind of device that computes in `dtype`.
+
+    On a CPU only oneDNN has the gradient of a grouped convolution: not in float16 on most
+    processors, and not where TF_ENABLE_ONEDNN_OPTS=0 or the build leaves oneDNN out.
+    """
     if tf.config.list_physical_devices("GPU"):
         return "gpu"
-    return "cpu" if _has_grouped_gradient() else "cpu without oneDNN"
-
-
-def _has_grouped_gradient() -> bool:
-    """Only oneDNN has it on a CPU; TF_ENABLE_ONEDNN_OPTS=0 and some builds are without."""
     with tf.init_scope():
-        kernel = tf.ones((1, 1, 1, 2))
         try:
-            with tf.GradientTape() as tape:
-                tape.watch(kernel)
-                out = tf.nn.convolution(tf.ones((1, 1, 1, 2)), kernel)
-            tape.gradient(out, kernel)
+            tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=(1, 3, 3, 4),
+                filter=tf.ones((3, 3, 2, 4), dtype),
+                out_backprop=tf.ones((1, 3, 3, 4), dtype),
+                strides=(1, 1, 1, 1),
+                padding="SAME",
+            )
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
-            return False
-    return True
+            return "cpu without grouped gradient"
+    return "cpu"
 
 
 def batch_normalize(x, gamma, beta, axis: int, epsilon: float):
@@ -58,7 +60,7 @@ def batch_normalize(x, gamma, beta, axis: int, epsilon: float):
     Called raw, because the public wrapper raises epsilon to cuDNN's former minimum.
     """
     first = axis != len(x.shape) - 1
-    transposed = first and _device() != "gpu"  # the CPU's takes channels last only
+    transposed = first and device(x.dtype) != "gpu"  # the CPU's takes channels last only
     if transposed:
         x = tf.transpose(x, (0, 2, 3, 1))
     out, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
