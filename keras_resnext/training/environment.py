@@ -1,0 +1,50 @@
+"""What a run ran on."""
+
+import importlib.metadata
+import os
+import platform
+
+import keras
+
+PACKAGES = (
+    "keras-resnext",
+    "keras",
+    "numpy",
+    "tensorflow",
+    "tensorflow-cpu",
+    "jax",
+    "jaxlib",
+    "torch",
+)
+
+
+def environment() -> dict:
+    """Versions, backend and device, as JSON can hold them."""
+    return {
+        "backend": keras.config.backend(),
+        "device": device(),
+        "image_data_format": keras.config.image_data_format(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "packages": dict(filter(lambda item: item[1], map(_version, PACKAGES))),
+    }
+
+
+def device() -> str:
+    """Where the backend computes by default, in its own words: "cuda:0", "TFRT_CPU_0" ..."""
+    # Tensors of all three backends have this attribute; keras.distribution knows no torch.
+    return str(keras.ops.zeros(()).device)
+
+
+def on_accelerator() -> bool:
+    """Whether that is something faster than a CPU."""
+    return "cpu" not in device().lower()
+
+
+def _version(package: str) -> tuple[str, str | None]:
+    try:
+        return package, importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return package, None

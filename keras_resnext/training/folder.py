@@ -1,0 +1,81 @@
+"""The folder of a run."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from keras_resnext.files import write_text
+from keras_resnext.training.settings import Settings
+
+# What may differ between a run and its resumption: how far it goes, and where the data lies.
+FREE = ("epochs", "data_dir")
+
+
+class RunError(ValueError):
+    """A run cannot start or go on. The message says why and what to do."""
+
+
+def claim(folder: Path, settings: Settings, resume: bool) -> None:
+    """Make a run's folder, or make sure that an existing one is the same run's, to go on with.
+
+    Args:
+        folder: `OUTPUT_DIR/RUN_NAME`.
+        settings: resolved ones.
+        resume: whether the run goes on.
+
+    Raises:
+        RunError: the run exists and is not to be resumed; it is to be resumed and does not exist
+            or has other settings; the folder cannot be made.
+    """
+    check(folder, settings, resume)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "settings.json", settings.to_json())
+    except OSError as error:
+        raise RunError(f"output_dir: cannot write to {folder}: {error}") from error
+
+
+def check(folder: Path, settings: Settings, resume: bool) -> None:
+    """Raise the errors of `claim`, and write nothing."""
+    if not resume:
+        if folder.exists():
+            raise RunError(
+                f"the run {folder} exists already; continue it with --resume, or give this one "
+                "another --run-name"
+            )
+        return
+    before = settings_of(folder)
+    changed = [
+        f"{field.name} ({getattr(before, field.name)!r}, now {getattr(settings, field.name)!r})"
+        for field in dataclasses.fields(Settings)
+        if field.name not in FREE and getattr(before, field.name) != getattr(settings, field.name)
+    ]
+    if changed:
+        raise RunError(
+            f"the run {folder} cannot be resumed with other settings: {', '.join(changed)}. "
+            "Leave them out, or start a run with another --run-name."
+        )
+
+
+def settings_of(folder: Path) -> Settings:
+    """Read the settings of a run.
+
+    Raises:
+        RunError: there is no run in `folder`, or its settings cannot be read.
+    """
+    path = folder / "settings.json"
+    if not path.is_file():
+        there = sorted(p.parent.name for p in folder.parent.glob("*/settings.json"))
+        raise RunError(
+            f"there is no run {folder} (no settings.json in it); "
+            + (f"runs there: {', '.join(there)}" if there else f"no runs in {folder.parent}")
+        )
+    try:
+        return Settings.from_file(path)
+    except ValueError as error:
+        raise RunError(str(error)) from error
+
+
+def write_json(path: Path, values: dict) -> None:
+    """Write a small readable JSON file, whole or not at all."""
+    write_text(path, json.dumps(values, indent=2) + "\n")

@@ -1,0 +1,10 @@
+"""Train a ResNeXt: `python scripts/train.py --help`."""
+
+import sys
+
+if __name__ == "__main__":
+    try:
+        from keras_resnext.training.command import main
+    except ImportError as error:
+        sys.exit(f"error: {error}")
+    sys.exit(main())
