@@ -31,34 +31,34 @@ def rotate(
     count, height, width, channels = images.shape
     x, y = _source_coordinates(degrees, height, width)
 
-    # A frame of one pixel of fill, so that every neighbour exists once coordinates are clipped, and
-    # one plane a channel, since NumPy gathers single numbers several times faster than pixels.
-    planes = np.empty((channels, count, height + 2, width + 2), np.float32)
-    planes[:] = fill[:, None, None, None]
-    planes[:, :, 1:-1, 1:-1] = images.transpose(3, 0, 1, 2)
-    planes = planes.reshape(channels, -1)
+    # A frame of one pixel of fill, so that every neighbour exists once coordinates are clipped.
     stride = width + 2
     first = (np.arange(count) * ((height + 2) * stride) + stride + 1)[:, None, None]
-    result = np.empty_like(images)
+    framed = np.empty((count, height + 2, stride), np.float32)
+    pixels = framed.reshape(-1)
 
     if interpolation == "nearest":
         column = np.clip(np.floor(x + np.float32(0.5)), -1, width).astype(np.int32)
         row = np.clip(np.floor(y + np.float32(0.5)), -1, height).astype(np.int32)
         index = first + (row * stride + column)
-        for channel, plane in enumerate(planes):
-            result[..., channel] = plane.take(index)
-        return result
+    else:
+        np.clip(x, -1, width, out=x)
+        np.clip(y, -1, height, out=y)
+        column = np.minimum(np.floor(x), width - 1)
+        row = np.minimum(np.floor(y), height - 1)
+        right, down = x - column, y - row
+        index = first + (row.astype(np.int32) * stride + column.astype(np.int32))
 
-    np.clip(x, -1, width, out=x)
-    np.clip(y, -1, height, out=y)
-    column = np.minimum(np.floor(x), width - 1)
-    row = np.minimum(np.floor(y), height - 1)
-    right, down = x - column, y - row
-    index = first + (row.astype(np.int32) * stride + column.astype(np.int32))
-    corners = (index, index + 1, index + stride, index + stride + 1)
-    for channel, plane in enumerate(planes):
-        a, b, c, d = (plane.take(corner) for corner in corners)
-        result[..., channel] = _between(_between(a, b, right), _between(c, d, right), down)
+    result = np.empty_like(images)
+    # NumPy gathers single numbers several times faster than pixels: one channel at a time.
+    for channel in range(channels):
+        framed[:] = fill[channel]
+        framed[:, 1:-1, 1:-1] = images[..., channel]
+        if interpolation == "nearest":
+            result[..., channel] = pixels.take(index)
+        else:
+            a, b, c, d = (pixels[k:].take(index) for k in (0, 1, stride, stride + 1))
+            result[..., channel] = _between(_between(a, b, right), _between(c, d, right), down)
     return result
 
 
