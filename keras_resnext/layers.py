@@ -8,7 +8,7 @@ from keras_resnext.lowering.dispatch import LOWERINGS, grouped_conv2d
 from keras_resnext.lowering.geometry import Geometry
 
 
-@keras.saving.register_keras_serializable(package="keras_resnext")
+@keras.saving.register_keras_serializable(package="keras_resnext", name="GroupedConv2D")
 class GroupedConv2D(keras.layers.Conv2D):
     """`keras.layers.Conv2D` whose groups are fast on every backend, CPUs included.
 
@@ -71,7 +71,7 @@ class GroupedConv2D(keras.layers.Conv2D):
         return config
 
 
-@keras.saving.register_keras_serializable(package="keras_resnext")
+@keras.saving.register_keras_serializable(package="keras_resnext", name="BatchNorm")
 class BatchNorm(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` with the backend's fused kernel and PyTorch's statistics.
 
@@ -112,3 +112,8 @@ class BatchNorm(keras.layers.BatchNormalization):
         plain = self.scale and self.center and not self.renorm and not self.synchronized
         dtype = keras.backend.standardize_dtype(inputs.dtype)
         return plain and len(inputs.shape) == 4 and dtype in ("float32", "bfloat16", "float16")
+
+
+# A weights file calls a layer by its class: under these names files of Keras' own layers load too.
+GroupedConv2D.__name__ = keras.layers.Conv2D.__name__
+BatchNorm.__name__ = keras.layers.BatchNormalization.__name__

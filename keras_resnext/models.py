@@ -102,8 +102,8 @@ def ResNeXt(
     elif pooling:
         x = POOLINGS[pooling](name=f"{pooling}_pool")(x)
 
-    inputs = image if input_tensor is None else keras.utils.get_source_inputs(image)
-    model = keras.Model(inputs, x, name=name)
+    sources = keras.utils.get_source_inputs(image)
+    model = keras.Model(sources[0] if len(sources) == 1 else sources, x, name=name)
     if weights is not None:
         model.load_weights(weights)
     return model

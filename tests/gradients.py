@@ -23,10 +23,14 @@ def outputs_and_gradients(function, cotangent, *arrays):
     elif backend == "jax":
         import jax
 
-        out, pull_back = jax.vjp(function, *tensors)
-        gradients = pull_back(ops.cast(cotangent, out.dtype))
+        @jax.jit
+        def run(*tensors):
+            out, pull_back = jax.vjp(function, *tensors)
+            return out, pull_back(ops.cast(cotangent, out.dtype))
+
+        out, gradients = run(*tensors)
     else:
-        tensors = [tensor.requires_grad_() for tensor in tensors]
+        tensors = [tensor.detach().requires_grad_() for tensor in tensors]
         out = function(*tensors)
         out.backward(ops.cast(cotangent, keras.backend.standardize_dtype(out.dtype)))
         gradients = [tensor.grad for tensor in tensors]

@@ -1,0 +1,148 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_resnext import BatchNorm, GroupedConv2D
+from keras_resnext.lowering import native
+from tests.gradients import outputs_and_gradients, relative_error
+
+RNG = np.random.default_rng(0)
+
+
+def image(*shape):
+    return RNG.standard_normal(shape, np.float32)
+
+
+class TestGroupedConv2D:
+    def test_weights_file_is_interchangeable_with_keras(self, tmp_path):
+        inputs = keras.Input((6, 6, 8))
+        arguments = dict(padding="same", groups=4, name="conv")
+        ours = keras.Model(inputs, GroupedConv2D(16, 3, **arguments)(inputs))
+        theirs = keras.Model(inputs, keras.layers.Conv2D(16, 3, **arguments)(inputs))
+        path = tmp_path / "x.weights.h5"
+        theirs.save_weights(path)
+        ours.load_weights(path)
+        x = image(2, 6, 6, 8)
+        np.testing.assert_allclose(
+            ours.predict(x, verbose=0), theirs.predict(x, verbose=0), rtol=1e-4, atol=1e-5
+        )
+        ours.save_weights(path)
+        theirs.load_weights(path)
+
+    def test_config_is_kerass_own(self):
+        arguments = dict(filters=16, kernel_size=(3, 1), strides=(1, 2), groups=4, name="conv")
+        ours = GroupedConv2D(**arguments).get_config()
+        assert ours == keras.layers.Conv2D(**arguments).get_config()
+
+    def test_chosen_lowering_survives_a_round_trip(self):
+        layer = GroupedConv2D(16, 3, groups=4, lowering="split")
+        assert GroupedConv2D.from_config(layer.get_config()).lowering == "split"
+
+    def test_bias_and_activation(self):
+        layer = GroupedConv2D(8, 1, groups=2, activation="relu", bias_initializer="ones")
+        x = image(2, 3, 3, 4)
+        theirs = keras.layers.Conv2D(8, 1, groups=2, activation="relu")
+        theirs.build(x.shape)
+        layer.build(x.shape)
+        theirs.set_weights(layer.get_weights())
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(layer(x)), ops.convert_to_numpy(theirs(x)), rtol=1e-4, atol=1e-5
+        )
+
+    def test_mixed_precision_computes_in_half(self):
+        layer = GroupedConv2D(8, 3, groups=4, dtype="mixed_bfloat16")
+        out = layer(image(1, 5, 5, 8))
+        assert keras.backend.standardize_dtype(out.dtype) == "bfloat16"
+        assert layer.kernel.dtype == "float32"
+
+    def test_unknown_lowering(self):
+        with pytest.raises(ValueError, match=r"lowering='fast' is unknown.*'packed'"):
+            GroupedConv2D(8, 3, lowering="fast")
+
+    def test_matmul_refuses_a_window(self):
+        with pytest.raises(ValueError, match=r"kernel_size is \(3, 3\)"):
+            GroupedConv2D(8, 3, lowering="matmul")
+
+    @pytest.mark.skipif(native.BACKEND != "tensorflow", reason="reads TensorFlow's graph")
+    def test_tensorflow_graph_does_not_need_xla(self):
+        """Keras' layer does, which stock TF Serving refuses."""
+        import tensorflow as tf
+
+        def functions(layer):
+            call = tf.function(layer, input_signature=[tf.TensorSpec((None, 8, 8, 8))])
+            return str(call.get_concrete_function().graph.as_graph_def())
+
+        assert "_XlaMustCompile" not in functions(GroupedConv2D(8, 3, groups=4))
+        assert "_XlaMustCompile" in functions(keras.layers.Conv2D(8, 3, groups=4))
+
+
+class TestBatchNorm:
+    @pytest.mark.parametrize("axis", [-1, 1])
+    def test_equals_the_definition_forward_and_backward(self, axis):
+        x, cotangent = image(4, 5, 6, 3) * 2 + 1, image(4, 5, 6, 3)
+        layer = BatchNorm(axis=axis, epsilon=1e-5)
+        layer.build(x.shape)
+        gamma = image(layer.gamma.shape[0]) + 2
+        layer.set_weights([gamma, image(*gamma.shape), *layer.get_weights()[2:]])
+        beta = layer.get_weights()[1]
+
+        def definition(x):
+            axes = tuple(a for a in range(4) if a != axis % 4)
+            shape = tuple(-1 if a == axis % 4 else 1 for a in range(4))
+            mean = ops.mean(x, axes, keepdims=True)
+            variance = ops.mean(ops.square(x - mean), axes, keepdims=True)
+            normalised = (x - mean) * ops.rsqrt(variance + 1e-5)
+            return ops.add(ops.multiply(normalised, gamma.reshape(shape)), beta.reshape(shape))
+
+        call = lambda x: layer(x, training=True)  # noqa: E731
+        if native.BACKEND == "jax":
+            call = lambda x: layer.stateless_call(  # noqa: E731
+                layer.trainable_variables, layer.non_trainable_variables, x, training=True
+            )[0]
+        out, (gradient,) = outputs_and_gradients(call, cotangent, x)
+        expected, (expected_gradient,) = outputs_and_gradients(definition, cotangent, x)
+        assert relative_error(out, expected) < 1e-5
+        assert relative_error(gradient, expected_gradient) < 1e-5
+
+    @pytest.mark.parametrize("axis", [-1, 1])
+    def test_moving_statistics_are_pytorchs(self, axis):
+        x = image(2, 3, 4, 5) * 3 + 1
+        layer = BatchNorm(axis=axis, momentum=0.9)
+        layer(x, training=True)
+        others = tuple(a for a in range(4) if a != axis % 4)
+        mean, variance = layer.get_weights()[2:]
+        np.testing.assert_allclose(mean, 0.1 * x.mean(others), rtol=1e-5)
+        np.testing.assert_allclose(variance, 0.9 + 0.1 * x.var(others, ddof=1), rtol=1e-5)
+
+    def test_mixed_precision_keeps_statistics_in_float32(self):
+        """Rounded to bfloat16, 100 would not move for a batch whose mean is 100.2."""
+        layer = BatchNorm(momentum=0.9, dtype="mixed_bfloat16")
+        layer.build((None, 8, 8, 1))
+        layer.moving_mean.assign([100.0])
+        out = layer(np.full((2, 8, 8, 1), 102.0, np.float32), training=True)
+        assert keras.backend.standardize_dtype(out.dtype) == "bfloat16"
+        np.testing.assert_allclose(layer.get_weights()[2], [100.2], rtol=1e-6)
+
+    def test_inference_and_frozen_use_the_moving_statistics(self):
+        layer = BatchNorm()
+        x = image(2, 3, 3, 4)
+        layer.build(x.shape)
+        expected = x / np.sqrt(1 + layer.epsilon)
+        np.testing.assert_allclose(ops.convert_to_numpy(layer(x)), expected, rtol=1e-5)
+        layer.trainable = False
+        out = ops.convert_to_numpy(layer(x, training=True))
+        np.testing.assert_allclose(out, expected, rtol=1e-5)
+        np.testing.assert_array_equal(layer.get_weights()[2], np.zeros(4))
+
+    def test_weights_file_is_interchangeable_with_keras(self, tmp_path):
+        inputs = keras.Input((4, 4, 3))
+        ours = keras.Model(inputs, BatchNorm(name="bn")(inputs))
+        theirs = keras.Model(inputs, keras.layers.BatchNormalization(name="bn")(inputs))
+        ours.layers[1].set_weights([image(3), image(3), image(3), image(3) ** 2])
+        ours.save_weights(tmp_path / "x.weights.h5")
+        theirs.load_weights(tmp_path / "x.weights.h5")
+        x = image(2, 4, 4, 3)
+        np.testing.assert_allclose(
+            ours.predict(x, verbose=0), theirs.predict(x, verbose=0), rtol=1e-5, atol=1e-6
+        )

@@ -1,0 +1,214 @@
+import keras
+import numpy as np
+import pytest
+
+import keras_resnext as kr
+from keras_resnext import blocks
+
+MODELS = {
+    "29": kr.ResNeXt29,
+    "50": kr.ResNeXt50,
+    "101": kr.ResNeXt101,
+    "152": kr.ResNeXt152,
+}
+IMAGENET = dict(stem="imagenet", input_shape=(224, 224, 3), classes=1000)
+# (model, arguments, trainable, moving): published counts, of torchvision and timm for ImageNet, of
+# the original code and of the implementation with grouped 1x1 for CIFAR-100.
+COUNTS = [
+    ("50", IMAGENET, 25_028_904, 68_224),
+    ("50", IMAGENET | dict(include_top=False), 22_979_904, 68_224),
+    ("101", IMAGENET, 44_177_704, 137_856),
+    ("101", IMAGENET | dict(base_width=8), 88_791_336, 202_880),
+    ("101", IMAGENET | dict(cardinality=64), 83_455_272, 202_880),
+    ("101", IMAGENET | dict(base_width=16), 194_026_792, 332_928),
+    ("152", IMAGENET, 59_951_400, 199_296),
+    ("29", {}, 34_518_948, 57_472),
+    ("29", dict(classes=10), 34_426_698, 57_472),
+    ("29", dict(cardinality=16), 68_247_460, 100_480),
+    ("50", dict(reduce="grouped"), 14_788_772, 68_224),
+    ("101", dict(reduce="grouped"), 25_303_204, 137_856),
+    ("152", dict(reduce="grouped"), 33_343_652, 191_104),
+    ("50", {}, 23_177_124, 68_224),
+]
+
+
+def tiny(**arguments):
+    return kr.ResNeXt((1, 1), **dict(cardinality=4, base_width=4, classes=5) | arguments)
+
+
+def image(*shape):
+    return np.random.default_rng(0).standard_normal(shape, np.float32)
+
+
+@pytest.fixture
+def channels_first():
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format("channels_last")
+
+
+@pytest.fixture
+def quick_build(monkeypatch):
+    """Random numbers for millions of weights take longer than the rest of a test that counts."""
+    monkeypatch.setattr(blocks, "KERNEL_INITIALIZER", "zeros")
+
+
+@pytest.mark.parametrize(("depth", "arguments", "trainable", "moving"), COUNTS, ids=str)
+@pytest.mark.usefixtures("quick_build")
+def test_parameter_counts(depth, arguments, trainable, moving):
+    model = MODELS[depth](**arguments)
+    count = lambda weights: sum(int(np.prod(w.shape)) for w in weights)  # noqa: E731
+    assert count(model.trainable_weights) == trainable
+    assert count(model.non_trainable_weights) == moving
+
+
+def test_no_argument_is_the_cifar_100_network():
+    model = kr.ResNeXt50()
+    assert model.input_shape == (None, 32, 32, 3)
+    assert model.output_shape == (None, 100)
+    assert model.name == "resnext50"
+    out = model.predict(image(2, 32, 32, 3), verbose=0)
+    np.testing.assert_allclose(out.sum(-1), 1, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("quick_build")
+def test_paper_cardinality_family_has_equal_complexity():
+    """Table 2: 1x64d, 2x40d, 4x24d, 8x14d, 32x4d all have about 25 million parameters."""
+    for cardinality, width in ((1, 64), (2, 40), (4, 24), (8, 14), (32, 4)):
+        model = kr.ResNeXt50(cardinality=cardinality, base_width=width, **IMAGENET)
+        assert abs(model.count_params() / 25.3e6 - 1) < 0.02
+
+
+@pytest.mark.parametrize("stem", ["cifar", "imagenet"])
+def test_stage_sizes(stem):
+    model = kr.ResNeXt((1, 1, 1), cardinality=2, stem=stem, input_shape=(64, 48, 3))
+    scale = 1 if stem == "cifar" else 4
+    for stage in range(3):
+        shape = model.get_layer(f"stage{stage + 1}_block1_out").output.shape
+        step = scale * 2**stage
+        assert shape == (None, 64 // step, 48 // step, 256 * 2**stage)
+
+
+@pytest.mark.parametrize("block", ["grouped", "concatenated", "branches"])
+@pytest.mark.parametrize("reduce", ["dense", "grouped"])
+def test_channels_first_equals_channels_last(block, reduce, channels_first):
+    arguments = dict(block=block, reduce=reduce)
+    first = tiny(input_shape=(3, 12, 10), **arguments)
+    keras.config.set_image_data_format("channels_last")
+    last = tiny(input_shape=(12, 10, 3), **arguments)
+    last.set_weights(first.get_weights())
+    x = image(2, 12, 10, 3)
+    np.testing.assert_allclose(
+        first.predict(x.transpose(0, 3, 1, 2), verbose=0),
+        last.predict(x, verbose=0),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+def test_channels_first_trains(channels_first):
+    model = tiny(input_shape=(3, 8, 8), classifier_activation=None)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    losses = [model.train_on_batch(image(8, 3, 8, 8), np.arange(8) % 5) for _ in range(8)]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("pooling", [None, "avg", "max"])
+def test_without_top_takes_any_size(pooling):
+    model = tiny(include_top=False, pooling=pooling)
+    assert model.input_shape == (None, None, None, 3)
+    features = model.predict(image(2, 9, 14, 3), verbose=0)
+    assert features.shape == ((2, 512) if pooling else (2, 5, 7, 512))
+
+
+def test_pooling_pools_the_features():
+    features = tiny(include_top=False)
+    x = image(2, 8, 8, 3)
+    for pooling, reduce in (("avg", np.mean), ("max", np.max)):
+        pooled = tiny(include_top=False, pooling=pooling)
+        pooled.set_weights(features.get_weights())
+        np.testing.assert_allclose(
+            pooled.predict(x, verbose=0),
+            reduce(features.predict(x, verbose=0), (1, 2)),
+            rtol=1e-4,
+            atol=1e-6,
+        )
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_other_channels(channels):
+    model = tiny(input_shape=(8, 8, channels))
+    assert model.predict(image(1, 8, 8, channels), verbose=0).shape == (1, 5)
+
+
+def test_input_tensor_is_built_upon():
+    raw = keras.Input((8, 8, 3), name="raw")
+    model = tiny(input_tensor=keras.layers.Rescaling(1 / 255)(raw))
+    assert model.input is raw
+    plain = tiny(input_shape=(8, 8, 3))
+    plain.set_weights(model.get_weights())
+    x = image(2, 8, 8, 3)
+    np.testing.assert_allclose(
+        model.predict(x * 255, verbose=0), plain.predict(x, verbose=0), rtol=1e-4, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("block", ["grouped", "concatenated", "branches"])
+def test_saved_model_loads_and_predicts_the_same(block, tmp_path):
+    model = tiny(block=block, reduce="grouped", input_shape=(8, 8, 3))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    x = image(2, 8, 8, 3)
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+    assert loaded.to_json() == model.to_json()
+
+
+def test_weights_argument_loads_a_file(tmp_path):
+    model = tiny()
+    model.save_weights(tmp_path / "tiny.weights.h5")
+    again = tiny(weights=tmp_path / "tiny.weights.h5")
+    for ours, theirs in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_mixed_precision_keeps_the_head_in_float32():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = tiny()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert model.get_layer("stage2_block1_out").output.dtype == "bfloat16"
+    assert model.get_layer("stage2_block1_bn2").moving_variance.dtype == "float32"
+    assert model.output.dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(stage_blocks=()), r"stage_blocks=\(\).*\(3, 4, 6, 3\)"),
+        (dict(stage_blocks=(1, 0)), r"stage_blocks=\(1, 0\)"),
+        (dict(cardinality=0), "cardinality=0 must be a positive integer"),
+        (dict(base_width=2.5), "base_width=2.5"),
+        (dict(stem="cifr"), "stem='cifr'.*'cifar', 'imagenet'"),
+        (dict(block="a"), "block='a'.*'grouped', 'concatenated', 'branches'"),
+        (dict(reduce="none"), "reduce='none'.*'dense', 'grouped'"),
+        (dict(reduce="grouped", cardinality=6), "cardinality=6.*1, 2, 4, 8, 16, 32, 64"),
+        (dict(pooling="mean"), "pooling='mean'.*'avg', 'max'"),
+        (dict(classes=0), "classes=0"),
+        (dict(weights="imagenet"), r"weights='imagenet'.*\.weights\.h5"),
+        (dict(weights="no.weights.h5"), "no such file"),
+        (dict(input_shape=(32, 32)), r"input_shape=\(32, 32\)"),
+        (dict(input_shape=(1, 32, 3)), "1x32 pixels.*at least 2"),
+        (dict(input_shape=(4, 4, 3), stem="imagenet"), "at least 8"),
+        (dict(input_shape=(8, 8, None)), "number of channels must be known"),
+        (dict(input_tensor=keras.Input((8,))), "does not fit a batch of images"),
+        (
+            dict(input_tensor=keras.Input((8, 8, 3)), input_shape=(9, 9, 3)),
+            r"does not fit input_shape=\(9, 9, 3\)",
+        ),
+    ],
+    ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
+)
+def test_impossible_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        kr.ResNeXt(**dict(stage_blocks=(1, 1), classes=5) | arguments)
