@@ -20,7 +20,8 @@ class Progress:
         step: steps done in the epoch under way.
         best_epoch: epoch of the best validation accuracy, counted from 1; 0: none yet.
         best_accuracy: that accuracy.
-        history: one row an epoch: epoch, loss, accuracy, val_loss, val_accuracy ...
+        history: one row an epoch: epoch, loss, accuracy, val_loss, val_accuracy, learning_rate
+            (as the epoch ends), seconds.
         metrics: state of the running loss and accuracy of the epoch under way.
     """
 
