@@ -1,0 +1,106 @@
+"""The command line of `scripts/evaluate.py`."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from keras_resnext import data
+from keras_resnext.evaluation.confusion import draw_confusion
+from keras_resnext.evaluation.report import Report, evaluate
+from keras_resnext.evaluation.tables import as_csv, as_json, as_text
+from keras_resnext.files import write_text
+from keras_resnext.training.recipes import recipe
+from keras_resnext.training.trained import find_trained
+
+
+@dataclass(frozen=True)
+class EvaluateCommand:
+    """Measure a trained ResNeXt: top-1, top-5, each class and superclass, confusion matrix.
+
+    Prints the tables and writes report.json, classes.csv and confusion.png.
+    """
+
+    target: Path
+    """Folder of a run, NAME.keras, or NAME.weights.h5."""
+    split: Literal["test", "validation", "train"] = "test"
+    """Part of the data set to measure on."""
+    weights: Literal["best", "last"] = "best"
+    """Of a run: the weights of its best epoch on the validation split, or of its last."""
+    settings: str | None = None
+    """Recipe or settings file that a lone model or weights file was trained with; left out:
+    the settings.json beside it."""
+    dataset: Literal["cifar100", "demo"] | None = None
+    """Data set; left out: the one that the settings name."""
+    data_dir: Path | None = None
+    """Where the official CIFAR-100 archive or folder lies; left out: as the settings say."""
+    batch_size: int = 128
+    """Images at a time."""
+    output_dir: Path | None = None
+    """Where to write; left out: evaluation/SPLIT beside the model."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line, measure, print and write.
+
+    Args:
+        arguments: of the command line; None: those of the process.
+
+    Returns:
+        Exit status: 0; 1 after an error.
+    """
+    try:
+        command = parse(sys.argv[1:] if arguments is None else arguments)
+        report, folder = run(command)
+    except (ValueError, ImportError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(as_text(report))
+    print(f"\nWritten to {folder}: report.json, classes.csv, confusion.png")
+    return 0
+
+
+def parse(arguments: list[str]) -> EvaluateCommand:
+    """Read the command line.
+
+    Raises:
+        ImportError: tyro is not installed.
+        SystemExit: an option is unknown or malformed, or help was asked for.
+    """
+    try:
+        import tyro
+    except ImportError as error:
+        raise ImportError(
+            'the command line needs tyro. Type: pip install "keras-resnext[scripts]"'
+        ) from error
+    return tyro.cli(EvaluateCommand, args=arguments, config=(tyro.conf.PositionalRequiredArgs,))
+
+
+def run(command: EvaluateCommand) -> tuple[Report, Path]:
+    """Measure, and write report and picture.
+
+    Returns:
+        The report, and the folder it is in.
+
+    Raises:
+        ValueError: the target is not there, or does not fit the data.
+    """
+    given = recipe(command.settings) if command.settings else None
+    trained = find_trained(command.target, command.weights, given)
+    name = command.dataset or (trained.settings and trained.settings.dataset)
+    if not name:
+        raise ValueError(
+            f"dataset: {command.target} does not say what it was trained on; give --dataset"
+        )
+    data_dir = command.data_dir
+    if data_dir is None and trained.settings and trained.settings.dataset == name:
+        data_dir = trained.settings.data_dir
+    dataset = data.load(name, data_dir)
+    model = trained.model(dataset)
+    report = evaluate(model, dataset, command.split, command.batch_size)
+    folder = command.output_dir or trained.folder / "evaluation" / command.split
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "report.json", as_json(report))
+    write_text(folder / "classes.csv", as_csv(report))
+    draw_confusion(report, folder / "confusion.png")
+    return report, folder

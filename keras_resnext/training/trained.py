@@ -1,0 +1,84 @@
+"""Find what a run, a model file or a weights file holds, and load it."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from keras_resnext.data import Dataset
+from keras_resnext.training.compiled import dtype_policy
+from keras_resnext.training.folder import settings_of
+from keras_resnext.training.network import build_network
+from keras_resnext.training.settings import Settings
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Something trained.
+
+    Attributes:
+        path: of the model or weights file.
+        settings: what it was trained with; None where nothing says so.
+        folder: where what is found out about it belongs.
+    """
+
+    path: Path
+    settings: Settings | None
+    folder: Path
+
+    def model(self, dataset: Dataset) -> keras.Model:
+        """Load it.
+
+        Raises:
+            ValueError: the weights belong to another network or data set.
+        """
+        if self.path.suffix == ".keras":
+            return keras.saving.load_model(self.path, compile=False)
+        assert self.settings is not None
+        keras.config.set_dtype_policy(dtype_policy(self.settings))
+        model = build_network(self.settings, dataset.input_shape, dataset.num_classes)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what they announce, the error says
+                model.load_weights(self.path)
+        except (ValueError, KeyError, OSError) as error:
+            raise ValueError(
+                f"weights {self.path} do not fit {self.settings.model} with "
+                f"{dataset.num_classes} classes ({dataset.name}): " + str(error).splitlines()[0]
+            ) from error
+        return model
+
+
+def find_trained(target: Path, weights: str = "best", settings: Settings | None = None) -> Trained:
+    """Look at what the user named.
+
+    Args:
+        target: a run's folder, a `.keras` file or a `.weights.h5` file.
+        weights: of a run: "best" or "last".
+        settings: of a file that has no `settings.json` beside it; for `.weights.h5` files
+            necessary, then.
+
+    Raises:
+        ValueError: it is not there, of another kind, or settings are missing.
+    """
+    if target.is_dir():
+        path = target / f"{weights}.weights.h5"
+        run_settings = settings_of(target)
+        if not path.is_file():
+            raise ValueError(f"run {target}: {path.name} is not there; no epoch is finished yet")
+        return Trained(path, run_settings, target)
+    if not target.is_file():
+        raise ValueError(f"target: expected a run's folder or a model file, found none at {target}")
+    beside = target.with_name("settings.json")
+    if settings is None and beside.is_file():
+        settings = Settings.from_file(beside)
+    if target.name.endswith(".weights.h5"):
+        if settings is None:
+            raise ValueError(
+                f"target: {target} holds weights only; say of which network by --settings "
+                "(a recipe or a settings.json)"
+            )
+    elif target.suffix != ".keras":
+        raise ValueError(f"target: expected NAME.keras or NAME.weights.h5, got {target.name}")
+    return Trained(target, settings, target.parent)
