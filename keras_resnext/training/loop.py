@@ -94,6 +94,8 @@ def _fit(model, settings, dataset, folder, progress, checkpoints, options) -> No
         saving = SaveCheckpoints(checkpoints, progress, interruption, options.checkpoint_every)
         arguments = {
             "validation_data": validation,
+            # Keras would draw an order of batches of its own; Batches shuffles the samples.
+            "shuffle": False,
             "callbacks": [
                 StopOnNaN(progress),
                 RecordEpochs(folder, progress),
