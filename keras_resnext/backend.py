@@ -7,8 +7,10 @@ import json
 import os
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal, get_args
 
-BACKENDS = ("tensorflow", "jax", "torch")
+Backend = Literal["tensorflow", "jax", "torch"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
 
 class BackendError(ImportError):

@@ -1,13 +1,13 @@
 """JAX's own operations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 
 from keras_resnext.lowering.geometry import Geometry
 
-DEVICES = ("cpu", "gpu")
+DEVICES: tuple[str, ...] = ("cpu", "gpu")
 
 
 def convolution(x, kernel, geometry: Geometry):
@@ -24,7 +24,7 @@ def convolution(x, kernel, geometry: Geometry):
     )
 
 
-def by_device(x, kernel, ways: dict[str, Callable]):
+def by_device(x, kernel, ways: Mapping[str, Callable]):
     """Both ways stay in one traced program; the platform it is lowered for picks."""
     return jax.lax.platform_dependent(x, kernel, cpu=ways["cpu"], default=ways["gpu"])
 

@@ -1,13 +1,13 @@
 """TensorFlow's own operations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 
 import tensorflow as tf
 
 from keras_resnext.lowering.geometry import Geometry
 
-DEVICES = ("cpu", "cpu without grouped gradient", "gpu")
+DEVICES: tuple[str, ...] = ("cpu", "cpu without grouped gradient", "gpu")
 
 
 def convolution(x, kernel, geometry: Geometry):
@@ -26,7 +26,7 @@ def convolution(x, kernel, geometry: Geometry):
     return tf.transpose(out, (0, 3, 1, 2)) if transposed else out
 
 
-def by_device(x, kernel, ways: dict[str, Callable]):
+def by_device(x, kernel, ways: Mapping[str, Callable]):
     """A graph is traced before it is placed, so a GPU that can be seen decides."""
     return ways[device(x.dtype)](x, kernel)
 

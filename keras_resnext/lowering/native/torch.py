@@ -1,12 +1,12 @@
 """PyTorch's own operations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 
 from keras_resnext.lowering.geometry import Geometry
 
-DEVICES = ("cpu", "gpu")
+DEVICES: tuple[str, ...] = ("cpu", "gpu")
 
 
 def convolution(x, kernel, geometry: Geometry):
@@ -41,7 +41,7 @@ def _same(x, geometry: Geometry):
     return torch.nn.functional.pad(x, (before[1], after[1], before[0], after[0])), 0
 
 
-def by_device(x, kernel, ways: dict[str, Callable]):
+def by_device(x, kernel, ways: Mapping[str, Callable]):
     """Where the input lies decides."""
     return ways["cpu" if x.device.type == "cpu" else "gpu"](x, kernel)
 
