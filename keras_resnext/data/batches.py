@@ -17,8 +17,9 @@ class Batches(keras.utils.PyDataset):
     epoch. Within the first `fit` the count is exact; before a further `fit` on the same object
     call `set_epoch`, since a recompiled model makes Keras look at the data once more.
 
-    Leave `steps_per_epoch` of `fit` alone: Keras then carries a half-used iterator, and with it
-    batches of the past epoch, into the next.
+    Call `fit(..., shuffle=False)`: its default shuffles the batches once more, by Python's global
+    generator, and is refused. Leave `steps_per_epoch` alone: Keras then carries a half-used
+    iterator, and with it batches of the past epoch, into the next.
 
     Args:
         split: the samples.
@@ -88,6 +89,7 @@ class Batches(keras.utils.PyDataset):
         self._pool = ThreadPoolExecutor(workers, "batches") if workers else None
         self._prefetch = prefetch
         self._ahead: dict[tuple[int, int], Future] = {}
+        self._drawn: set[int] = set()
         self._epoch = first_epoch
         self._pass_begun = False
         self._fit_begun = False
@@ -106,6 +108,7 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         epoch = self._epoch
+        self._refuse_shuffling_by_keras(index)
         if self._pool is None:
             return self.batch(epoch, index)
         ready = self._ahead.pop((epoch, index), None)
@@ -115,6 +118,14 @@ class Batches(keras.utils.PyDataset):
             kept[key] = self._ahead.get(key) or self._pool.submit(self.batch, *key)
         self._ahead = kept
         return ready.result() if ready else self.batch(epoch, index)
+
+    def _refuse_shuffling_by_keras(self, index):
+        if self._pass_begun and index and index - 1 not in self._drawn:
+            raise ValueError(
+                "shuffle: fit draws the batches in an order of its own, which differs from run to "
+                "run; expected fit(..., shuffle=False). Batches(shuffle=True) shuffles the samples"
+            )
+        self._drawn.add(index)
 
     def batch(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
         """One batch, a pure function of (seed, epoch, index).
