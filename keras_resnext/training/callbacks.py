@@ -86,12 +86,14 @@ class RecordEpochs(keras.callbacks.Callback):
 class SaveCheckpoints(keras.callbacks.Callback):
     """Keep count of epochs and steps, save checkpoints, and stop on a signal.
 
-    Comes after `RecordEpochs`, whose row belongs into the checkpoint of the epoch.
+    Comes last: the row of `RecordEpochs` belongs into the epoch's checkpoint, and it raises
+    `Interrupted`. A signal during validation is heeded at the end of the epoch.
 
     Args:
         checkpoints: where to save.
         progress: is kept up to date; says where this `fit` goes on.
         interruption: asks to stop.
+        steps_per_epoch: of a whole epoch.
         every: steps between checkpoints within an epoch; 0: none there.
     """
 
@@ -100,12 +102,14 @@ class SaveCheckpoints(keras.callbacks.Callback):
         checkpoints: Checkpoints,
         progress: Progress,
         interruption: Interruption,
+        steps_per_epoch: int,
         every: int = 0,
     ):
         super().__init__()
         self.checkpoints = checkpoints
         self.progress = progress
         self.interruption = interruption
+        self.steps_per_epoch = steps_per_epoch
         self.every = every
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -116,11 +120,13 @@ class SaveCheckpoints(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         """Count the step."""
         self.progress.step += 1
+        if self.progress.step == self.steps_per_epoch:
+            return  # the epoch's end follows, and saves
         wanted = self.every and self.progress.step % self.every == 0
         if wanted or self.interruption.signal_number is not None:
             self.progress.metrics = metrics_state(self.model)
             self.checkpoints.save(self.model, self.progress)
-        self.stop_if_asked()
+        self._stop_if_asked()
 
     def on_epoch_end(self, epoch, logs=None):
         """Count the epoch."""
@@ -128,9 +134,9 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self.progress.step = 0
         self.progress.metrics = []
         self.checkpoints.save(self.model, self.progress)
+        self._stop_if_asked()
 
-    def stop_if_asked(self):
-        """Raise `Interrupted` once a signal has come."""
+    def _stop_if_asked(self):
         if self.interruption.signal_number is not None:
             raise Interrupted(self.interruption.signal_number)
 

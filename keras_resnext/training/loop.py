@@ -89,32 +89,31 @@ def train(settings: Settings, folder: Path, options: RunOptions) -> dict:
 
 
 def _fit(model, settings, dataset, folder, progress, checkpoints, options) -> None:
-    validation = data.Batches(dataset.validation, dataset, batch_size=settings.batch_size)
+    batches = training_batches(settings, dataset, progress.epoch, options.workers)
     with Interruption() as interruption:
-        saving = SaveCheckpoints(checkpoints, progress, interruption, options.checkpoint_every)
         arguments = {
-            "validation_data": validation,
+            "validation_data": data.Batches(
+                dataset.validation, dataset, batch_size=settings.batch_size
+            ),
             # Keras would draw an order of batches of its own; Batches shuffles the samples.
             "shuffle": False,
             "callbacks": [
                 StopOnNaN(progress),
                 RecordEpochs(folder, progress),
-                saving,
                 WriteHistory(folder, progress),
+                SaveCheckpoints(
+                    checkpoints, progress, interruption, len(batches), options.checkpoint_every
+                ),
             ],
             # A progress bar in a log file would be a thousand lines.
             "verbose": 1 if sys.stdout.isatty() else 2,
         }
-        if progress.epoch < settings.epochs and progress.step:
-            batches = training_batches(settings, dataset, workers=0)
+        if progress.step and progress.epoch < settings.epochs:
             rest = Remaining(batches, progress.epoch, progress.step)
-            first = progress.epoch
-            model.fit(rest, initial_epoch=first, epochs=first + 1, **arguments)
-            saving.stop_if_asked()
-        first = progress.epoch
-        if first < settings.epochs:
-            batches = training_batches(settings, dataset, first, options.workers)
-            model.fit(batches, initial_epoch=first, epochs=settings.epochs, **arguments)
+            model.fit(rest, initial_epoch=progress.epoch, epochs=progress.epoch + 1, **arguments)
+            batches.set_epoch(progress.epoch)
+        if progress.epoch < settings.epochs:
+            model.fit(batches, initial_epoch=progress.epoch, epochs=settings.epochs, **arguments)
 
 
 def _finish(settings, dataset, folder, progress, seconds) -> dict:
