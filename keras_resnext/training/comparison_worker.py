@@ -1,0 +1,73 @@
+"""One backend's part of a comparison: `python -m keras_resnext.training.comparison_worker JOB`.
+
+The parent, `comparison.py`, starts one process a backend, since Keras has one backend a process.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import keras
+
+from keras_resnext import data
+from keras_resnext.evaluation import evaluate
+from keras_resnext.files import write_text, written_whole
+from keras_resnext.training.compiled import compiled_network, training_batches
+from keras_resnext.training.environment import environment
+from keras_resnext.training.settings import Settings
+
+
+class LossOfEachStep(keras.callbacks.Callback):
+    """Collect each batch's own loss; Keras hands callbacks the mean since the epoch began.
+
+    Args:
+        limit: stop after so many steps; None: never.
+    """
+
+    def __init__(self, limit: int | None):
+        super().__init__()
+        self.limit = limit
+        self.losses: list[float] = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Take the loss, and let the next mean be that of one batch."""
+        self.losses.append(float(logs["loss"]))
+        self.model.reset_metrics()
+        if self.limit and len(self.losses) >= self.limit:
+            self.model.stop_training = True
+
+
+def work(job: dict) -> dict:
+    """Train on this process's backend.
+
+    Args:
+        job: `settings`, `weights` (a file of initial weights, made if it is missing), `max_steps`.
+
+    Returns:
+        `losses` of each step, `test_accuracy`, `seconds` of training, `environment`.
+    """
+    settings = Settings.from_json(json.dumps(job["settings"]))
+    dataset = data.load(settings.dataset, settings.data_dir)
+    batches = training_batches(settings, dataset)
+    model = compiled_network(settings, dataset, len(batches))
+    weights = Path(job["weights"])
+    if not weights.exists():
+        with written_whole(weights) as temporary:
+            model.save_weights(temporary)
+    model.load_weights(weights)
+    record = LossOfEachStep(job["max_steps"])
+    begin = time.monotonic()
+    model.fit(batches, epochs=settings.epochs, shuffle=False, callbacks=[record], verbose=2)
+    seconds = time.monotonic() - begin
+    return {
+        "losses": record.losses,
+        "test_accuracy": evaluate(model, dataset, "test", settings.batch_size).top1,
+        "seconds": seconds,
+        "environment": environment(),
+    }
+
+
+if __name__ == "__main__":
+    task = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    write_text(task["output"], json.dumps(work(task)))
