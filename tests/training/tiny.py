@@ -1,0 +1,36 @@
+"""A run so small that a test can afford it."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from keras_resnext import data
+from keras_resnext.data.demo import load_demo
+from keras_resnext.models import ResNeXt
+from keras_resnext.training.network import ARCHITECTURES, Architecture
+from keras_resnext.training.settings import Settings
+
+SETTINGS = Settings(
+    model="resnext11",
+    cardinality=2,
+    base_width=4,
+    epochs=2,
+    batch_size=12,
+    learning_rate=0.02,
+    schedule="cosine",
+    warmup_epochs=0.5,
+    precision="float32",
+)
+
+
+def tiny_demo(name: str, data_dir: Path | None = None) -> data.Dataset:
+    """Five steps an epoch."""
+    return load_demo(train_per_class=5, validation_per_class=1, test_per_class=1)
+
+
+def shrink(patch: pytest.MonkeyPatch) -> None:
+    """Have the loop read the tiny demo set, and train one block instead of three."""
+    patch.setattr(data, "load", tiny_demo)
+    one_block = Architecture(partial(ResNeXt, (1,)), stem="imagenet")
+    patch.setitem(ARCHITECTURES, "resnext11", one_block)
