@@ -29,7 +29,7 @@ SETTINGS = Settings(
     learning_rate=0.01,
     schedule="cosine",
     # Rounding differs between backends and grows with every step, faster with larger steps.
-    warmup_epochs=1.0,
+    warmup_epochs=0.0,
     crop_padding=4,
     precision="float32",
 )
@@ -88,7 +88,7 @@ def compare(comparison: Comparison) -> bool:
     """
     settings = comparison.settings()
     comparison.output_dir.mkdir(parents=True, exist_ok=True)
-    results = {}
+    results: dict[str, dict] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for backend in comparison.backends:
             print(f"--- {backend}", flush=True)

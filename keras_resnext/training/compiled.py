@@ -1,5 +1,7 @@
 """A network made ready for `fit`."""
 
+from typing import Any
+
 import keras
 
 from keras_resnext.data import Augmentation, Batches, Dataset
@@ -40,7 +42,7 @@ def compiled_network(settings: Settings, dataset: Dataset, steps_per_epoch: int)
 
 def optimizer(settings: Settings, steps_per_epoch: int) -> keras.optimizers.Optimizer:
     """SGD with the decay and schedule that the settings name."""
-    arguments = {
+    arguments: dict[str, Any] = {
         "learning_rate": learning_rate(settings, steps_per_epoch),
         "momentum": float(settings.momentum),
         "nesterov": settings.nesterov,

@@ -7,7 +7,7 @@ from functools import partial
 import keras
 
 from keras_resnext.models import ResNeXt, ResNeXt29, ResNeXt50, ResNeXt101, ResNeXt152
-from keras_resnext.training.settings import Settings
+from keras_resnext.training.settings import Settings, Stem
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Architecture:
     build: Callable[..., keras.Model]
     cardinality: int = 32
     base_width: int = 4
-    stem: str = "cifar"
+    stem: Stem = "cifar"
 
 
 ARCHITECTURES: dict[str, Architecture] = {

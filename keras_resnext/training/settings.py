@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 ModelName = Literal["resnext11", "resnext20", "resnext29", "resnext50", "resnext101", "resnext152"]
+Stem = Literal["cifar", "imagenet"]
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 
 
@@ -33,7 +34,7 @@ class Settings:
     """Paths of a block (groups of the 3x3 convolution); left out: the model's own."""
     base_width: int | None = None
     """Channels of a path in the first stage; left out: the model's own."""
-    stem: Literal["cifar", "imagenet"] | None = None
+    stem: Stem | None = None
     """First layers: 3x3 at full size, or 7x7 and pooling to a quarter; left out: the model's."""
     reduce: Literal["dense", "grouped"] = "dense"
     """First 1x1 convolution of a block: dense as in the paper, or grouped like the 3x3."""
