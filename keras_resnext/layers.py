@@ -84,8 +84,8 @@ class BatchNorm(keras.layers.BatchNormalization):
     - under mixed precision the moving statistics stay in float32, where Keras rounds them to the
       compute dtype at each step, and small changes are lost.
 
-    With a mask, renormalisation, synchronised statistics, in float64, or without `scale` or
-    `center`, it trains as Keras' layer does.
+    With a mask, renormalisation, synchronised statistics, or without `scale` or `center`, it
+    trains as Keras' layer does.
     """
 
     def __init__(self, *args, **kwargs):
@@ -95,7 +95,8 @@ class BatchNorm(keras.layers.BatchNormalization):
     def call(self, inputs, training=None, mask=None):
         """Normalise (batch, height, width, channels), or channels first where `axis=1`."""
         inputs = ops.convert_to_tensor(inputs)
-        if not (training and self.trainable) or mask is not None or not self._is_fused(inputs):
+        plain = self.scale and self.center and not self.renorm and not self.synchronized
+        if not (training and self.trainable and plain and mask is None and len(inputs.shape) == 4):
             return super().call(inputs, training=training, mask=mask)
         outputs, mean, variance = native.batch_normalize(
             inputs,
@@ -107,11 +108,6 @@ class BatchNorm(keras.layers.BatchNormalization):
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + batch * (1 - self.momentum))
         return ops.cast(outputs, self.compute_dtype)
-
-    def _is_fused(self, inputs) -> bool:
-        plain = self.scale and self.center and not self.renorm and not self.synchronized
-        dtype = keras.backend.standardize_dtype(inputs.dtype)
-        return plain and len(inputs.shape) == 4 and dtype in ("float32", "bfloat16", "float16")
 
 
 # A weights file calls a layer by its class: under these names files of Keras' own layers load too.

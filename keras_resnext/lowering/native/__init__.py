@@ -7,7 +7,8 @@ The one place with backend-specific code. Each backend's module offers the same 
     (height, width, in_channels / groups, out_channels).
 `by_device(x, kernel, ways)`: `ways[device](x, kernel)` for the device that computes.
 `batch_normalize(x, gamma, beta, axis, epsilon)`: normalise by the batch's own mean and biased
-    variance; `(outputs, mean, unbiased variance)`, the statistics float32 and without gradient.
+    variance; `(outputs, mean, unbiased variance)`, the statistics in float32 or wider and without
+    gradient.
 """
 
 import keras

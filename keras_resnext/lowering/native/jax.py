@@ -37,7 +37,7 @@ def batch_normalize(x, gamma, beta, axis: int, epsilon: float):
         axes: tuple[int, ...] = (0,)
     else:
         axes = (0, *range(2, x.ndim))
-    wide = x.astype(jnp.float32)
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     mean = wide.mean(axes, keepdims=True)
     variance = jnp.square(wide - mean).mean(axes, keepdims=True)
     parameters = (1, -1) + (1,) * (len(axes) - 1)

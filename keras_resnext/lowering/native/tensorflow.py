@@ -60,9 +60,8 @@ def batch_normalize(x, gamma, beta, axis: int, epsilon: float):
     Called raw, because the public wrapper raises epsilon to cuDNN's former minimum.
     """
     first = axis != len(x.shape) - 1
-    transposed = first and device(x.dtype) != "gpu"  # the CPU's takes channels last only
-    if transposed:
-        x = tf.transpose(x, (0, 2, 3, 1))
+    if x.dtype == tf.float64 or (first and device(x.dtype) != "gpu"):  # there it is not fused
+        return _batch_normalize_in_steps(x, gamma, beta, axis, epsilon)
     out, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=x,
         scale=gamma,
@@ -70,9 +69,20 @@ def batch_normalize(x, gamma, beta, axis: int, epsilon: float):
         mean=tf.constant([], tf.float32),
         variance=tf.constant([], tf.float32),
         epsilon=epsilon,
-        data_format="NCHW" if first and not transposed else "NHWC",
+        data_format="NCHW" if first else "NHWC",
         is_training=True,
     )
-    if transposed:
-        out = tf.transpose(out, (0, 3, 1, 2))
     return out, tf.stop_gradient(mean), tf.stop_gradient(variance)
+
+
+def _batch_normalize_in_steps(x, gamma, beta, axis: int, epsilon: float):
+    others = [a for a in range(len(x.shape)) if a != axis]
+    wide = x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
+    mean, variance = tf.nn.moments(wide, others, keepdims=True)
+    beta, gamma = tf.reshape(beta, tf.shape(mean)), tf.reshape(gamma, tf.shape(mean))
+    out = tf.nn.batch_normalization(wide, mean, variance, beta, gamma, epsilon)
+    shape = tf.shape(x)
+    count = tf.cast(tf.size(x) // shape[axis], wide.dtype)
+    unbiased = variance * count / tf.maximum(count - 1, 1)
+    statistics = (tf.stop_gradient(tf.reshape(s, [-1])) for s in (mean, unbiased))
+    return tf.cast(out, x.dtype), *statistics
