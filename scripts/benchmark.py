@@ -1,10 +1,10 @@
-"""Measure speed as ratios: layers, training steps, and the data pipeline, all in one run.
+"""Measure speed as ratios, both sides in one run: `python scripts/benchmark.py --help`."""
 
-python scripts/benchmark.py steps
-python scripts/benchmark.py all --output results/benchmark.md
-"""
-
-import keras_resnext.benchmark.command
+import sys
 
 if __name__ == "__main__":
-    keras_resnext.benchmark.command.main()
+    try:
+        from keras_resnext.commands.benchmark import main
+    except ImportError as error:
+        sys.exit(f"error: {error}")
+    sys.exit(main())

@@ -198,19 +198,3 @@ def _draw(losses: dict[str, list[float]], path: Path) -> None:
         axes.grid(alpha=0.3)
     with written_whole(path) as temporary:
         figure.savefig(temporary, dpi=120)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and compare.
-
-    Returns:
-        Exit status: 0; 1 after an error, or where the losses do not agree.
-    """
-    try:
-        import tyro
-
-        comparison = tyro.cli(Comparison, args=arguments)
-        return 0 if compare(comparison) else 1
-    except (ValueError, ImportError, OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1

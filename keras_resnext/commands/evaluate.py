@@ -1,11 +1,11 @@
 """The command line of `scripts/evaluate.py`."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from keras_resnext import data
+from keras_resnext.commands.line import parse, status
 from keras_resnext.evaluation.confusion import draw_confusion
 from keras_resnext.evaluation.report import Report, evaluate
 from keras_resnext.evaluation.tables import as_csv, as_json, as_text
@@ -49,31 +49,14 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         Exit status: 0; 1 after an error.
     """
-    try:
-        command = parse(sys.argv[1:] if arguments is None else arguments)
-        report, folder = run(command)
-    except (ValueError, ImportError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return status(lambda: _main(arguments))
+
+
+def _main(arguments: list[str] | None) -> int:
+    report, folder = run(parse(EvaluateCommand, arguments))
     print(as_text(report))
     print(f"\nWritten to {folder}: report.json, classes.csv, confusion.png")
     return 0
-
-
-def parse(arguments: list[str]) -> EvaluateCommand:
-    """Read the command line.
-
-    Raises:
-        ImportError: tyro is not installed.
-        SystemExit: an option is unknown or malformed, or help was asked for.
-    """
-    try:
-        import tyro
-    except ImportError as error:
-        raise ImportError(
-            'the command line needs tyro. Type: pip install "keras-resnext[scripts]"'
-        ) from error
-    return tyro.cli(EvaluateCommand, args=arguments, config=(tyro.conf.PositionalRequiredArgs,))
 
 
 def run(command: EvaluateCommand) -> tuple[Report, Path]:

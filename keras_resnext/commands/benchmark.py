@@ -12,6 +12,7 @@ from keras_resnext.backend import BACKENDS, Backend
 from keras_resnext.benchmark.layers import compare_layers
 from keras_resnext.benchmark.pipeline import measure_pipeline
 from keras_resnext.benchmark.steps import compare_steps, compare_with_plain_keras
+from keras_resnext.commands.line import parse, status
 from keras_resnext.files import write_text
 
 
@@ -42,15 +43,24 @@ class Benchmark:
     """Also write the tables to this file."""
 
 
-def main() -> None:
-    """Parse the command line, measure, print."""
-    import tyro
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line, measure and print.
 
-    settings = tyro.cli(Benchmark, description=__doc__)
+    Args:
+        arguments: of the command line; None: those of the process.
+
+    Returns:
+        Exit status: 0; 1 after an error.
+    """
+    return status(lambda: _main(parse(Benchmark, arguments)))
+
+
+def _main(settings: Benchmark) -> int:
     report = "\n\n".join([_title(), *_sections(settings)]) + "\n"
     print(report)
     if settings.output:
         write_text(settings.output, report)
+    return 0
 
 
 def _sections(settings: Benchmark):

@@ -1,12 +1,12 @@
 import pytest
 
-from keras_resnext.training.command import main, parse
+from keras_resnext.commands.train import main, parse_train
 from keras_resnext.training.recipes import RECIPES
 
 
 def test_recipe_gives_the_defaults_and_options_override():
     options = "--epochs 30 --milestones 10 20 --no-flip --data-dir x --workers 0"
-    command = parse(["--recipe", "paper", *options.split()])
+    command = parse_train(["--recipe", "paper", *options.split()])
     assert command.settings.epochs == 30
     assert command.settings.milestones == (10, 20)
     assert not command.settings.flip
@@ -17,7 +17,7 @@ def test_recipe_gives_the_defaults_and_options_override():
 def test_resumed_run_gives_the_defaults(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/settings.json").write_text(RECIPES["grouped1x1"].to_json())
-    command = parse(f"--resume --run-name mine --output-dir {tmp_path} --epochs 250".split())
+    command = parse_train(f"--resume --run-name mine --output-dir {tmp_path} --epochs 250".split())
     assert command.settings.model == "resnext50"
     assert command.settings.epochs == 250
 

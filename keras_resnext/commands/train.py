@@ -6,8 +6,8 @@ import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from keras_resnext.training.callbacks import Diverged
-from keras_resnext.training.checkpoints import CheckpointError
+from keras_resnext.commands.line import parse, status
+from keras_resnext.training.estimate import dry_run
 from keras_resnext.training.folder import settings_of
 from keras_resnext.training.interruption import Interrupted
 from keras_resnext.training.loop import RunOptions, train
@@ -39,14 +39,16 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         Exit status: 0; 1 after an error; 2 for a wrong command line; 128 + signal after a signal.
     """
-    try:
-        command = parse(sys.argv[1:] if arguments is None else arguments)
-        folder = command.options.output_dir / (command.options.run_name or "")
-        if command.options.dry_run:
-            from keras_resnext.training.estimate import dry_run
+    return status(lambda: _main(sys.argv[1:] if arguments is None else arguments))
 
-            print(dry_run(command.settings))
-            return 0
+
+def _main(arguments: list[str]) -> int:
+    command = parse_train(arguments)
+    folder = command.options.output_dir / (command.options.run_name or "")
+    if command.options.dry_run:
+        print(dry_run(command.settings))
+        return 0
+    try:
         results = train(command.settings, folder, command.options)
     except Interrupted as stop:
         print(f"\n{stop}; continue with: {_resume_command(command)}")
@@ -54,9 +56,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nStopped at once; a run that has a checkpoint continues with --resume.")
         return 128 + signal.SIGINT
-    except (ValueError, ImportError, OSError, Diverged, CheckpointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     print(
         f"Best epoch {results['best_epoch']} (validation accuracy "
         f"{results['best_validation_accuracy']:.2%}): test accuracy "
@@ -67,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def parse(arguments: list[str]) -> TrainCommand:
+def parse_train(arguments: list[str]) -> TrainCommand:
     """Read the command line; the defaults are those of the recipe, or of the run to resume.
 
     Raises:
@@ -75,19 +74,7 @@ def parse(arguments: list[str]) -> TrainCommand:
         ImportError: tyro is not installed.
         SystemExit: an option is unknown or malformed, or help was asked for.
     """
-    try:
-        import tyro
-    except ImportError as error:
-        raise ImportError(
-            'the command line needs tyro. Type: pip install "keras-resnext[scripts]"'
-        ) from error
-    default = _defaults(arguments)
-    command = tyro.cli(
-        TrainCommand,
-        args=arguments,
-        default=default,
-        config=(tyro.conf.OmitArgPrefixes,),
-    )
+    command = parse(TrainCommand, arguments, default=_defaults(arguments))
     name = command.options.run_name or Path(command.recipe).stem
     return replace(command, options=replace(command.options, run_name=name))
 

@@ -1,0 +1,1 @@
+"""The command lines of `scripts/`: parse, call one function, print."""
