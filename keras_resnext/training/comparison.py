@@ -159,7 +159,6 @@ def _markdown(results: dict[str, dict], settings: Settings) -> str:
         "|---" * (1 + len(results)) + "|",
         _row("test accuracy", [f"{result['test_accuracy']:.2%}" for result in results.values()]),
         _row("last loss", [f"{values[-1]:.4f}" for values in losses.values()]),
-        _row("seconds of training", [f"{result['seconds']:.0f}" for result in results.values()]),
         "",
         f"Largest relative difference of the first {COMPARED_STEPS} losses: {worst:.2e}, "
         f"{verdict} {TOLERANCE:g}.",

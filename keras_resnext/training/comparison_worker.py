@@ -5,7 +5,6 @@ The parent, `comparison.py`, starts one process a backend, since Keras has one b
 
 import json
 import sys
-import time
 from pathlib import Path
 
 import keras
@@ -45,7 +44,7 @@ def work(job: dict) -> dict:
         job: `settings`, `weights` (a file of initial weights, made if it is missing), `max_steps`.
 
     Returns:
-        `losses` of each step, `test_accuracy`, `seconds` of training, `environment`.
+        `losses` of each step, `test_accuracy`, `environment`.
     """
     settings = Settings.from_json(json.dumps(job["settings"]))
     dataset = data.load(settings.dataset, settings.data_dir)
@@ -57,13 +56,10 @@ def work(job: dict) -> dict:
             model.save_weights(temporary)
     model.load_weights(weights)
     record = LossOfEachStep(job["max_steps"])
-    begin = time.monotonic()
     model.fit(batches, epochs=settings.epochs, shuffle=False, callbacks=[record], verbose=2)
-    seconds = time.monotonic() - begin
     return {
         "losses": record.losses,
         "test_accuracy": evaluate(model, dataset, "test", settings.batch_size).top1,
-        "seconds": seconds,
         "environment": environment(),
     }
 

@@ -18,7 +18,6 @@ def test_writes_table_picture_and_verdict(tmp_path, monkeypatch, other, agree):
         return {
             "losses": [factor * 4.5 / (1 + step) for step in range(30)],
             "test_accuracy": 0.2,
-            "seconds": 1.0,
             "environment": {"packages": {"keras": "3"}},
         }
 
