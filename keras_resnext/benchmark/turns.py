@@ -48,26 +48,29 @@ class Contestant:
             stdout=subprocess.PIPE,
             text=True,
         )
-        first, second = self._ask(1), self._ask(1)
-        self.compile_seconds = max(first - second, 0.0)
+        whole, one_step = self._ask(1)
+        self.compile_seconds = max(whole - 2 * one_step, 0.0)
 
     def turn(self, steps: int) -> None:
         """Take `steps` steps while everyone else waits."""
-        self.step_seconds.append(self._ask(steps) / steps)
+        _, seconds = self._ask(steps)
+        self.step_seconds.append(seconds / steps)
 
     def stop(self) -> None:
         """End the process."""
         self._process.kill()
         self._process.wait()
 
-    def _ask(self, steps: int) -> float:
+    def _ask(self, steps: int) -> tuple[float, float]:
+        """Seconds of the whole call and of the steps alone."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{steps}\n")
         self._process.stdin.flush()
         for line in self._process.stdout:
             if line.startswith(_MARK):
-                return json.loads(line.removeprefix(_MARK))
+                whole, alone = json.loads(line.removeprefix(_MARK))
+                return whole, alone
         raise RuntimeError(f"{self.name}: the process ended; its error stands above.")
 
 
@@ -79,8 +82,8 @@ def _serve(network: str, batch_size: str, precision: str) -> None:
     train = NETWORKS[network](int(batch_size), precision)
     for line in sys.stdin:
         start = perf_counter()
-        train(int(line))
-        print(f"{_MARK}{perf_counter() - start}", flush=True)
+        alone = train(int(line))
+        print(f"{_MARK}{json.dumps([perf_counter() - start, alone])}", flush=True)
 
 
 if __name__ == "__main__":

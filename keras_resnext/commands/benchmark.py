@@ -56,10 +56,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _main(settings: Benchmark) -> int:
-    report = "\n\n".join([_title(), *_sections(settings)]) + "\n"
-    print(report)
+    report = ""
+    for section in (_title(), *_sections(settings)):
+        print(section, end="\n\n", flush=True)
+        report += f"{section}\n\n"
     if settings.output:
-        write_text(settings.output, report)
+        write_text(settings.output, report.rstrip() + "\n")
     return 0
 
 
