@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 from keras import ops
 
 from keras_resnext.lowering.geometry import Geometry
@@ -75,12 +76,10 @@ def _pieces(geometry: Geometry, width: int) -> int:
 
 def _block_diagonal(kernel, groups: int, pieces: int) -> list:
     """Kernel (kh, kw, I/groups, O) -> `pieces` dense kernels (kh, kw, I/pieces, O/pieces)."""
-    if pieces == groups:
-        return ops.split(kernel, pieces, -1)
-    height, width, depth, filters = kernel.shape
+    depth, filters = kernel.shape[2:]
     together = groups // pieces
-    kernel = ops.reshape(kernel, (height, width, 1, depth, pieces, together, filters // groups))
-    diagonal = ops.reshape(ops.eye(together, dtype=kernel.dtype), (together, 1, 1, together, 1))
-    blocks = (height, width, together * depth, pieces, filters // pieces)
-    kernel = ops.reshape(kernel * diagonal, blocks)
-    return [kernel[:, :, :, piece] for piece in range(pieces)]
+    if together > 1:
+        inputs = np.arange(together * depth)[:, None] // depth
+        outputs = np.arange(filters)[None, :] // (filters // groups) % together
+        kernel = ops.where(inputs == outputs, ops.tile(kernel, (1, 1, together, 1)), 0)
+    return ops.split(kernel, pieces, -1)
