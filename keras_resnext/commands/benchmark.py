@@ -4,7 +4,6 @@ import os
 import platform
 import sys
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +13,7 @@ from keras_resnext.benchmark.pipeline import measure_pipeline
 from keras_resnext.benchmark.steps import compare_steps, compare_with_plain_keras
 from keras_resnext.commands.line import parse, status
 from keras_resnext.files import write_text
+from keras_resnext.training.environment import versions
 
 
 @dataclass(frozen=True)
@@ -91,17 +91,9 @@ def _sections(settings: Benchmark):
 
 
 def _title() -> str:
-    packages = ("keras", "tensorflow-cpu", "tensorflow", "jax", "torch", "numpy")
-    versions = ", ".join(f"{p} {v}" for p in packages if (v := _version(p)))
+    packages = ", ".join(f"{package} {version}" for package, version in versions().items())
     command = " ".join(["python", "scripts/benchmark.py", *sys.argv[1:]])
     return (
         f"# Benchmark\n\n`{command}`\n\n{platform.platform()}, {platform.machine()}, "
-        f"{os.cpu_count()} cores; Python {platform.python_version()}, {versions}"
+        f"{os.cpu_count()} cores; Python {platform.python_version()}, {packages}"
     )
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -28,8 +28,13 @@ def environment() -> dict:
         "platform": platform.platform(),
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
-        "packages": dict(filter(lambda item: item[1], map(_version, PACKAGES))),
+        "packages": versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Versions of those of `PACKAGES` that are installed."""
+    return {package: found for package in PACKAGES if (found := _version(package))}
 
 
 def device() -> str:
@@ -43,8 +48,8 @@ def on_accelerator() -> bool:
     return "cpu" not in device().lower()
 
 
-def _version(package: str) -> tuple[str, str | None]:
+def _version(package: str) -> str | None:
     try:
-        return package, importlib.metadata.version(package)
+        return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return package, None
+        return None
