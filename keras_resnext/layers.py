@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-from keras_resnext.lowering import native
 from keras_resnext.lowering.dispatch import LOWERINGS, grouped_conv2d
 from keras_resnext.lowering.geometry import Geometry
+from keras_resnext.native import operations
 
 
 @keras.saving.register_keras_serializable(package="keras_resnext", name="GroupedConv2D")
@@ -98,7 +98,7 @@ class BatchNorm(keras.layers.BatchNormalization):
         plain = self.scale and self.center and not self.renorm and not self.synchronized
         if not (training and self.trainable and plain and mask is None and len(inputs.shape) == 4):
             return super().call(inputs, training=training, mask=mask)
-        outputs, mean, variance = native.batch_normalize(
+        outputs, mean, variance = operations.batch_normalize(
             inputs,
             ops.convert_to_tensor(self.gamma),
             ops.convert_to_tensor(self.beta),

@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_resnext import BatchNorm, GroupedConv2D
-from keras_resnext.lowering import native
+from keras_resnext import BatchNorm, GroupedConv2D, native
 from tests.gradients import outputs_and_gradients, relative_error
 
 RNG = np.random.default_rng(0)

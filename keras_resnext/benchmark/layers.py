@@ -79,8 +79,8 @@ def _ways(shape: Shape):
 
     from keras_resnext.lowering.dispatch import WAYS
     from keras_resnext.lowering.geometry import Geometry
-    from keras_resnext.lowering.native import BACKEND
     from keras_resnext.lowering.table import choose
+    from keras_resnext.native import BACKEND
 
     geometry = Geometry(
         in_channels=shape.in_channels,

@@ -2,12 +2,13 @@
 
 from functools import partial
 
-from keras_resnext.lowering import native, strategies
+from keras_resnext.lowering import strategies
 from keras_resnext.lowering.geometry import Geometry
 from keras_resnext.lowering.table import choose
+from keras_resnext.native import BACKEND, operations
 
 WAYS = {
-    "native": native.convolution,
+    "native": operations.convolution,
     "matmul": strategies.matmul,
     "packed": strategies.packed,
     "split": strategies.split,
@@ -27,8 +28,8 @@ def grouped_conv2d(x, kernel, geometry: Geometry, lowering: str = "auto"):
     """
     if lowering != "auto":
         return WAYS[lowering](x, kernel, geometry)
-    choices = {device: choose(native.BACKEND, device, geometry) for device in native.DEVICES}
+    choices = {device: choose(BACKEND, device, geometry) for device in operations.DEVICES}
     if len(set(choices.values())) == 1:
         return WAYS[choices["cpu"]](x, kernel, geometry)
     ways = {device: partial(WAYS[name], geometry=geometry) for device, name in choices.items()}
-    return native.by_device(x, kernel, ways)
+    return operations.by_device(x, kernel, ways)

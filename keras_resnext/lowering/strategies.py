@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 
 from keras_resnext.lowering.geometry import Geometry
-from keras_resnext.lowering.native import convolution
+from keras_resnext.native import operations
 
 PACKED_WIDTH = 16  # channels; of 8, 16, 32 and 64 the fastest on a CPU in scripts/benchmark.py
 
@@ -36,10 +36,10 @@ def packed(x, kernel, geometry: Geometry, width: int = PACKED_WIDTH):
     )
     kernels = _block_diagonal(kernel, geometry.groups, pieces)
     if pieces == 1:
-        return convolution(x, kernels[0], piece)
+        return operations.convolution(x, kernels[0], piece)
     axis = geometry.channel_axis
     inputs = ops.split(x, pieces, axis)
-    outputs = [convolution(i, k, piece) for i, k in zip(inputs, kernels, strict=True)]
+    outputs = [operations.convolution(i, k, piece) for i, k in zip(inputs, kernels, strict=True)]
     return ops.concatenate(outputs, axis)
 
 

@@ -36,7 +36,7 @@ def choose(backend: str, device: str, geometry: Geometry) -> str:
 
     Args:
         backend: `"tensorflow"`, `"jax"` or `"torch"`.
-        device: one of `native.DEVICES` of that backend.
+        device: one of `native.operations.DEVICES` of that backend.
         geometry: the convolution.
     """
     for row in TABLE:

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_resnext import GroupedConv2D
-from keras_resnext.lowering import native
+from keras_resnext import GroupedConv2D, native
 from keras_resnext.lowering.dispatch import LOWERINGS, WAYS, grouped_conv2d
 from keras_resnext.lowering.geometry import Geometry
 from tests.gradients import outputs_and_gradients, relative_error
@@ -41,7 +40,7 @@ def skip_unsupported(lowering, case, dtype="float32"):
     if lowering == "native" and native.BACKEND == "tensorflow" and case.get("groups") != 1:
         import tensorflow as tf
 
-        if native.tensorflow.device(tf.as_dtype(dtype)) == "cpu without grouped gradient":
+        if native.operations.device(tf.as_dtype(dtype)) == "cpu without grouped gradient":
             pytest.skip(f"TensorFlow has no grouped gradient in {dtype} on this CPU")
 
 

@@ -1,0 +1,35 @@
+"""The active backend's own side of things, reached without what Keras wraps around it.
+
+The one place with backend-specific code. Each backend has the same modules:
+
+`operations`: convolution and normalisation.
+    `DEVICES`: kinds of device that the lowerings tell apart; `"cpu"` is always one.
+    `convolution(x, kernel, geometry)`: the backend's own convolution, grouped or not; the kernel
+        is (height, width, in_channels / groups, out_channels).
+    `by_device(x, kernel, ways)`: `ways[device](x, kernel)` for the device that computes.
+    `batch_normalize(x, gamma, beta, axis, epsilon)`: normalise by the batch's own mean and biased
+        variance; `(outputs, mean, unbiased variance)`, the statistics in float32 or wider and
+        without gradient.
+
+`machine`: what it computes on.
+    `accelerators()`: names of the GPUs and TPUs that it sees.
+    `computes_bfloat16()`: whether the accelerators do so in hardware.
+    `make_deterministic()`: from now on, the same program gives the same bits.
+"""
+
+from importlib import import_module
+
+import keras
+
+BACKEND = keras.config.backend()
+
+if BACKEND not in ("tensorflow", "jax", "torch"):
+    raise ImportError(
+        f"keras_resnext runs on the Keras backends tensorflow, jax and torch; the active one is "
+        f"{BACKEND!r}. Set KERAS_BACKEND to one of the three before Python starts."
+    )
+
+machine = import_module(f"keras_resnext.native.{BACKEND}.machine")
+operations = import_module(f"keras_resnext.native.{BACKEND}.operations")
+
+__all__ = ["BACKEND", "machine", "operations"]
