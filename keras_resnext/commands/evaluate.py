@@ -29,7 +29,7 @@ class EvaluateCommand:
     """Of a run: the weights of its best epoch on the validation split, or of its last."""
     settings: str | None = None
     """Recipe or settings file that a lone model or weights file was trained with; left out:
-    the settings.json beside it."""
+    the settings.toml beside it."""
     dataset: Literal["cifar100", "demo"] | None = None
     """Data set; left out: the one that the settings name."""
     data_dir: Path | None = None

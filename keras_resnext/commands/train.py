@@ -10,7 +10,8 @@ from keras_resnext.commands.line import parse, status
 from keras_resnext.training.estimate import dry_run
 from keras_resnext.training.folder import settings_of
 from keras_resnext.training.interruption import Interrupted
-from keras_resnext.training.loop import RunOptions, train
+from keras_resnext.training.loop import train
+from keras_resnext.training.options import RunOptions
 from keras_resnext.training.recipes import RECIPES, recipe
 from keras_resnext.training.settings import Settings
 
@@ -20,12 +21,12 @@ class TrainCommand:
     """Train a ResNeXt. A recipe gives all settings; each may be overridden.
 
     Results go to OUTPUT_DIR/RUN_NAME: best and last weights, model.keras, history.csv, curves.png,
-    settings.json, environment.json, results.json. The Keras backend is chosen by the environment
+    settings.toml, environment.json, results.json. The Keras backend is chosen by the environment
     variable KERAS_BACKEND: tensorflow, jax or torch.
     """
 
     recipe: str = "quickstart"
-    """Recipe (quickstart, paper, grouped1x1), or a settings file, such as a run's settings.json."""
+    """Recipe (quickstart, paper, grouped1x1), or a settings file, such as a run's settings.toml."""
     options: RunOptions = field(default_factory=RunOptions)
     settings: Settings = field(default_factory=lambda: RECIPES["quickstart"])
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 
 from keras_resnext.files import write_text, written_whole
+from keras_resnext.training.averaging import averaged
 from keras_resnext.training.checkpoints import Checkpoints
 from keras_resnext.training.curves import draw_curves
 from keras_resnext.training.interruption import Interrupted, Interruption
@@ -48,7 +49,8 @@ class RecordEpochs(keras.callbacks.Callback):
     """Add a row to the history each epoch, and save the last and the best weights.
 
     `keras.callbacks.ModelCheckpoint` writes in place: a kill while it writes loses the best
-    weights. Best is the highest validation accuracy, the first of equals.
+    weights. Best is the highest validation accuracy, the first of equals. Where the optimizer keeps
+    averages of the weights, these are saved.
 
     Args:
         folder: gets `last.weights.h5` and `best.weights.h5`, without optimizer state.
@@ -71,16 +73,17 @@ class RecordEpochs(keras.callbacks.Callback):
         row["learning_rate"] = float(self.model.optimizer.learning_rate)
         row["seconds"] = round(time.monotonic() - self._begin, 3)
         self.progress.history.append(row)
-        # A second model over the same layers is not compiled: its file holds no optimizer state.
-        weights_only = keras.Model(self.model.inputs, self.model.outputs)
         names = ["last"]
         if row["val_accuracy"] > self.progress.best_accuracy:
             self.progress.best_accuracy = row["val_accuracy"]
             self.progress.best_epoch = epoch + 1
             names.append("best")
-        for name in names:
-            with written_whole(self.folder / f"{name}.weights.h5") as temporary:
-                weights_only.save_weights(temporary)
+        # A second model over the same layers is not compiled: its file holds no optimizer state.
+        weights_only = keras.Model(self.model.inputs, self.model.outputs)
+        with averaged(self.model):
+            for name in names:
+                with written_whole(self.folder / f"{name}.weights.h5") as temporary:
+                    weights_only.save_weights(temporary)
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
@@ -111,18 +114,21 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self.interruption = interruption
         self.steps_per_epoch = steps_per_epoch
         self.every = every
+        self._first_step = 0
 
     def on_epoch_begin(self, epoch, logs=None):
         """Let running loss and accuracy go on where the checkpoint left them."""
+        self._first_step = self.progress.step
         if self.progress.step:
             restore_metrics(self.model, self.progress.metrics)
 
     def on_train_batch_end(self, batch, logs=None):
-        """Count the step."""
-        self.progress.step += 1
+        """Count the steps: `batch` is the last of those computed at a time."""
+        before = self.progress.step
+        self.progress.step = self._first_step + batch + 1
         if self.progress.step == self.steps_per_epoch:
             return  # the epoch's end follows, and saves
-        wanted = self.every and self.progress.step % self.every == 0
+        wanted = self.every and self.progress.step // self.every > before // self.every
         if wanted or self.interruption.signal_number is not None:
             self.progress.metrics = metrics_state(self.model)
             self.checkpoints.save(self.model, self.progress)

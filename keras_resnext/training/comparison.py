@@ -116,7 +116,7 @@ def relative_differences(losses: dict[str, list[float]]) -> list[float]:
 def _run(backend: str, settings: Settings, max_steps: int | None, scratch: Path) -> dict:
     job, output = scratch / f"{backend}-job.json", scratch / f"{backend}.json"
     values = {
-        "settings": json.loads(settings.to_json()),
+        "settings": settings.to_toml(),
         "weights": str(scratch / "initial.weights.h5"),
         "max_steps": max_steps,
         "output": str(output),

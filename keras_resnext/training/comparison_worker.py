@@ -9,10 +9,9 @@ from pathlib import Path
 
 import keras
 
-from keras_resnext import data
 from keras_resnext.evaluation import evaluate
 from keras_resnext.files import write_text, written_whole
-from keras_resnext.training.compiled import compiled_network, training_batches
+from keras_resnext.training.compiled import compiled_network, load_dataset, training_batches
 from keras_resnext.training.environment import environment
 from keras_resnext.training.settings import Settings
 
@@ -46,8 +45,8 @@ def work(job: dict) -> dict:
     Returns:
         `losses` of each step, `test_accuracy`, `environment`.
     """
-    settings = Settings.from_json(json.dumps(job["settings"]))
-    dataset = data.load(settings.dataset, settings.data_dir)
+    settings = Settings.from_toml(job["settings"])
+    dataset = load_dataset(settings)
     batches = training_batches(settings, dataset)
     model = compiled_network(settings, dataset, len(batches))
     weights = Path(job["weights"])

@@ -1,25 +1,22 @@
-"""A network made ready for `fit`."""
+"""A network made ready for `fit`, and the data it trains on."""
 
 from typing import Any
 
 import keras
 
+from keras_resnext import data
 from keras_resnext.data import Augmentation, Batches, Dataset
-from keras_resnext.training.environment import on_accelerator
+from keras_resnext.layers import BatchNorm
 from keras_resnext.training.network import build_network
 from keras_resnext.training.optimizer import CoupledSGD
+from keras_resnext.training.precision import dtype_policy
 from keras_resnext.training.schedules import learning_rate
 from keras_resnext.training.settings import Settings
 
 
-def dtype_policy(settings: Settings) -> str:
-    """Name of the Keras dtype policy that `precision` means on this machine."""
-    if settings.precision != "auto":
-        return settings.precision
-    return "mixed_bfloat16" if on_accelerator() else "float32"
-
-
-def compiled_network(settings: Settings, dataset: Dataset, steps_per_epoch: int) -> keras.Model:
+def compiled_network(
+    settings: Settings, dataset: Dataset, steps_per_epoch: int, steps_per_execution: int = 1
+) -> keras.Model:
     """Build the network to train, which puts out logits, with optimizer, loss and accuracy.
 
     Sets the global seed and dtype policy.
@@ -28,14 +25,28 @@ def compiled_network(settings: Settings, dataset: Dataset, steps_per_epoch: int)
         settings: of the run.
         dataset: gives input shape and classes.
         steps_per_epoch: the schedule goes by it.
+        steps_per_execution: as of `keras.Model.compile`.
     """
     keras.utils.set_random_seed(settings.seed)
-    keras.config.set_dtype_policy(dtype_policy(settings))
+    keras.config.set_dtype_policy(dtype_policy(settings.precision))
     model = build_network(settings, dataset.input_shape, dataset.num_classes, None)
+    for layer in model.layers:
+        if isinstance(layer, BatchNorm):
+            layer.synchronized = settings.batch_norm == "synchronised"
+            # Averages of weights need statistics of as many steps: timm averages both, too.
+            layer.momentum = settings.ema_decay or layer.momentum
+    loss: keras.losses.Loss
+    if one_hot(settings):
+        loss = keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=settings.label_smoothing
+        )
+    else:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(
         optimizer(settings, steps_per_epoch),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        loss=loss,
         metrics=["accuracy"],
+        steps_per_execution=steps_per_execution,
     )
     return model
 
@@ -46,19 +57,47 @@ def optimizer(settings: Settings, steps_per_epoch: int) -> keras.optimizers.Opti
         "learning_rate": learning_rate(settings, steps_per_epoch),
         "momentum": float(settings.momentum),
         "nesterov": settings.nesterov,
+        "global_clipnorm": settings.clip_norm or None,
     }
-    if settings.weight_decay_kind == "coupled":
-        return CoupledSGD(**arguments, coupled_weight_decay=settings.weight_decay)
-    return keras.optimizers.SGD(**arguments, weight_decay=settings.weight_decay or None)
+    if settings.accumulate_steps > 1:
+        arguments["gradient_accumulation_steps"] = settings.accumulate_steps
+    if settings.weight_decay_kind == "decoupled":
+        return keras.optimizers.SGD(**arguments, weight_decay=settings.weight_decay or None)
+    if settings.ema_decay:
+        arguments |= {"use_ema": True, "ema_momentum": settings.ema_decay}
+    return CoupledSGD(
+        **arguments,
+        coupled_weight_decay=settings.weight_decay,
+        backbone_rate=settings.backbone_rate,
+        frozen_steps=round(settings.frozen_epochs * steps_per_epoch),
+    )
+
+
+def one_hot(settings: Settings) -> bool:
+    """Whether labels are probabilities of all classes instead of the number of one."""
+    return bool(settings.label_smoothing or settings.mixup or settings.cutmix)
+
+
+def load_dataset(settings: Settings) -> Dataset:
+    """Load the data set that the settings name.
+
+    Raises:
+        ValueError: (DatasetError) it is not there or damaged.
+        ImportError: what reading it needs is not installed.
+    """
+    return data.load(settings.dataset, settings.data_dir)
 
 
 def training_batches(
-    settings: Settings, dataset: Dataset, first_epoch: int = 0, workers: int = 1
+    settings: Settings,
+    dataset: Dataset,
+    first_epoch: int = 0,
+    workers: int = 1,
 ) -> Batches:
     """Shuffled and augmented batches of the training split.
 
     Raises:
-        ValueError: the split is smaller than a batch.
+        ValueError: the split is smaller than a batch, or the shards cannot be equal.
     """
     if settings.batch_size > len(dataset.train):
         raise ValueError(
@@ -82,3 +121,8 @@ def training_batches(
         first_epoch=first_epoch,
         workers=workers,
     )
+
+
+def validation_batches(settings: Settings, dataset: Dataset) -> Batches:
+    """Batches of the validation split, as they are."""
+    return Batches(dataset.validation, dataset, batch_size=settings.batch_size)

@@ -43,11 +43,6 @@ def device() -> str:
     return str(keras.ops.zeros(()).device)
 
 
-def on_accelerator() -> bool:
-    """Whether that is something faster than a CPU."""
-    return "cpu" not in device().lower()
-
-
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)

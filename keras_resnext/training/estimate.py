@@ -6,8 +6,7 @@ import time
 import keras
 import numpy as np
 
-from keras_resnext import data
-from keras_resnext.training.compiled import compiled_network, dtype_policy, training_batches
+from keras_resnext.training.compiled import compiled_network, load_dataset, training_batches
 from keras_resnext.training.environment import device
 from keras_resnext.training.network import resolved
 from keras_resnext.training.settings import Settings
@@ -28,7 +27,7 @@ def dry_run(settings: Settings) -> str:
         ValueError: as `train` raises.
     """
     settings = resolved(settings)
-    dataset = data.load(settings.dataset, settings.data_dir)
+    dataset = load_dataset(settings)
     batches = training_batches(settings, dataset)
     model = compiled_network(settings, dataset, len(batches))
     summary = io.StringIO()
@@ -39,8 +38,9 @@ def dry_run(settings: Settings) -> str:
     return "\n".join(
         [
             summary.getvalue(),
-            f"Settings:\n{settings.to_json()}",
-            f"Backend: {keras.config.backend()} on {device()}, precision {dtype_policy(settings)}",
+            f"Settings:\n{settings.to_toml()}",
+            f"Backend: {keras.config.backend()} on {device()}, precision "
+            f"{keras.config.dtype_policy().name}",
             f"Data: {dataset.name}, images {dataset.input_shape}, {dataset.num_classes} classes, "
             f"{len(dataset.superclass_names)} superclasses; {len(dataset.train)} training, "
             f"{len(dataset.validation)} validation, {len(dataset.test)} test images",

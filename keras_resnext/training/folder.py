@@ -2,10 +2,13 @@
 
 import dataclasses
 import json
+import tempfile
 from pathlib import Path
 
 from keras_resnext.files import write_text
 from keras_resnext.training.settings import Settings
+
+SETTINGS_FILE = "settings.toml"
 
 # What may differ between a run and its resumption: how far it goes, and where the data lies.
 FREE = ("epochs", "data_dir")
@@ -30,7 +33,7 @@ def claim(folder: Path, settings: Settings, resume: bool) -> None:
     check(folder, settings, resume)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "settings.json", settings.to_json())
+        write_text(folder / SETTINGS_FILE, settings.to_toml())
     except OSError as error:
         raise RunError(f"output_dir: cannot write to {folder}: {error}") from error
 
@@ -43,6 +46,7 @@ def check(folder: Path, settings: Settings, resume: bool) -> None:
                 f"the run {folder} exists already; continue it with --resume, or give this one "
                 "another --run-name"
             )
+        _check_writable(folder)
         return
     before = settings_of(folder)
     changed = [
@@ -57,17 +61,29 @@ def check(folder: Path, settings: Settings, resume: bool) -> None:
         )
 
 
+def _check_writable(folder: Path) -> None:
+    """Make a file where the folder will be, and remove it."""
+    there = next(parent for parent in folder.absolute().parents if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise RunError(
+            f"output_dir: cannot write to {there}: {error.strerror}; choose another folder"
+        ) from error
+
+
 def settings_of(folder: Path) -> Settings:
     """Read the settings of a run.
 
     Raises:
         RunError: there is no run in `folder`, or its settings cannot be read.
     """
-    path = folder / "settings.json"
+    path = folder / SETTINGS_FILE
     if not path.is_file():
-        there = sorted(p.parent.name for p in folder.parent.glob("*/settings.json"))
+        there = sorted(p.parent.name for p in folder.parent.glob(f"*/{SETTINGS_FILE}"))
         raise RunError(
-            f"there is no run {folder} (no settings.json in it); "
+            f"there is no run {folder} (no {SETTINGS_FILE} in it); "
             + (f"runs there: {', '.join(there)}" if there else f"no runs in {folder.parent}")
         )
     try:

@@ -6,7 +6,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_resnext")
 class CoupledSGD(keras.optimizers.SGD):
-    """SGD with weight decay and momentum as in `torch.optim.SGD`.
+    """SGD with weight decay and momentum as in `torch.optim.SGD`, and a rate for the backbone.
 
     For a weight `w` with gradient `g`:
 
@@ -20,15 +20,24 @@ class CoupledSGD(keras.optimizers.SGD):
     pull. And its buffer holds past steps, learning rate included, so that a change of the
     learning rate reaches the momentum only slowly.
 
+    With `use_ema` the averages stay beside the weights: Keras' optimizers overwrite the weights
+    with them whenever a `fit` ends, so that a further `fit` goes on from elsewhere.
+
     Args:
         learning_rate: number or `keras.optimizers.schedules.LearningRateSchedule`.
         momentum: from 0 to 1.
         nesterov: whether to use Nesterov's form of momentum.
         coupled_weight_decay: 0 or more; every trainable weight decays, as in PyTorch.
+        backbone_rate: learning rate of all weights outside of `head`, as a part of
+            `learning_rate`.
+        frozen_steps: steps at the beginning in which only `head` learns. The others' momentum
+            gathers nothing and they do not decay, but batch normalisation's moving statistics
+            follow the new data.
+        head: name of the layer that learns at the full rate from the beginning.
         **kwargs: as of `keras.optimizers.SGD`.
 
     Raises:
-        ValueError: `coupled_weight_decay` is negative.
+        ValueError: `coupled_weight_decay`, `backbone_rate` or `frozen_steps` is negative.
     """
 
     def __init__(
@@ -37,14 +46,19 @@ class CoupledSGD(keras.optimizers.SGD):
         momentum: float = 0.0,
         nesterov: bool = False,
         coupled_weight_decay: float = 0.0,
+        backbone_rate: float = 1.0,
+        frozen_steps: int = 0,
+        head: str = "predictions",
         **kwargs,
     ):
         super().__init__(learning_rate, momentum=momentum, nesterov=nesterov, **kwargs)
-        if not coupled_weight_decay >= 0:
-            raise ValueError(
-                f"coupled_weight_decay: expected 0 or more, got {coupled_weight_decay!r}"
-            )
         self.coupled_weight_decay = coupled_weight_decay
+        self.backbone_rate = backbone_rate
+        self.frozen_steps = frozen_steps
+        self.head = head
+        for name in ("coupled_weight_decay", "backbone_rate", "frozen_steps"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name}: expected 0 or more, got {getattr(self, name)!r}")
 
     def update_step(self, gradient, variable, learning_rate):
         """Update one weight. Tensors have the weight's shape; computed in the weight's dtype."""
@@ -52,6 +66,11 @@ class CoupledSGD(keras.optimizers.SGD):
         learning_rate = ops.cast(learning_rate, variable.dtype)
         if self.coupled_weight_decay:
             gradient = gradient + self.coupled_weight_decay * ops.convert_to_tensor(variable)
+        if self.head not in variable.path.split("/"):
+            learning_rate = learning_rate * self.backbone_rate
+            if self.frozen_steps:
+                thawed = ops.cast(self._iterations >= self.frozen_steps, variable.dtype)
+                gradient = gradient * thawed
         if self.momentum:
             buffer = self.momentums[self._get_variable_index(variable)]
             average = self.momentum * ops.convert_to_tensor(buffer) + gradient
@@ -59,6 +78,10 @@ class CoupledSGD(keras.optimizers.SGD):
             gradient = gradient + self.momentum * average if self.nesterov else average
         self.assign_sub(variable, learning_rate * gradient)
 
+    def finalize_variable_values(self, var_list):
+        """Leave the weights as the last step left them."""
+
     def get_config(self):
         """Give the arguments that make this optimizer again."""
-        return {**super().get_config(), "coupled_weight_decay": self.coupled_weight_decay}
+        names = ("coupled_weight_decay", "backbone_rate", "frozen_steps", "head")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -70,15 +70,15 @@ RECIPES: dict[str, Settings] = {
 
 
 def recipe(name: str) -> Settings:
-    """Settings by a recipe's name, or from a JSON file such as a run's `settings.json`.
+    """Settings by a recipe's name, or from a TOML file such as a run's `settings.toml`.
 
     Raises:
         ValueError: there is no such recipe, or the file does not hold settings.
     """
     if name in RECIPES:
         return RECIPES[name]
-    if Path(name).suffix == ".json":
+    if Path(name).suffix == ".toml":
         return Settings.from_file(name)
     raise ValueError(
-        f"recipe: expected one of {', '.join(RECIPES)}, or a settings file NAME.json, got {name!r}"
+        f"recipe: expected one of {', '.join(RECIPES)}, or a settings file NAME.toml, got {name!r}"
     )

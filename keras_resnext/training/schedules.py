@@ -13,11 +13,11 @@ def learning_rate(
     """Learning rate of a run, by the number of steps done (0 for the first).
 
     Args:
-        settings: `schedule`, `learning_rate`, `milestones`, `decay_factor`, `warmup_epochs`,
+        settings: `schedule`, `peak_learning_rate`, `milestones`, `decay_factor`, `warmup_epochs`,
             `epochs`.
         steps_per_epoch: steps an epoch has.
     """
-    peak = settings.learning_rate
+    peak = settings.peak_learning_rate
     warmup = round(settings.warmup_epochs * steps_per_epoch)
     if settings.schedule == "cosine":
         rest = settings.epochs * steps_per_epoch - warmup

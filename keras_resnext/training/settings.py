@@ -1,16 +1,33 @@
 """`Settings`: everything that decides the outcome of a training run, as plain typed data."""
 
-import dataclasses
-import json
 import os
-import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from keras_resnext.training.typed import check_types, from_toml, to_toml
 
 ModelName = Literal["resnext11", "resnext20", "resnext29", "resnext50", "resnext101", "resnext152"]
 Stem = Literal["cifar", "imagenet"]
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
+
+AT_LEAST = {
+    "accumulate_steps": 1,
+    "base_batch_size": 1,
+    "base_width": 1,
+    "batch_size": 1,
+    "cardinality": 1,
+    "clip_norm": 0,
+    "crop_padding": 0,
+    "cutmix": 0,
+    "epochs": 1,
+    "image_size": 1,
+    "mixup": 0,
+    "seed": 0,
+    "warmup_epochs": 0,
+    "weight_decay": 0,
+}
+FRACTIONS = ("ema_decay", "label_smoothing", "momentum")
 
 
 @dataclass(frozen=True)
@@ -23,10 +40,13 @@ class Settings:
         ValueError: a setting is out of range or at odds with another.
     """
 
-    dataset: Literal["cifar100", "demo"] = "demo"
-    """Data set: CIFAR-100, or a small one made by code."""
+    dataset: Literal["cifar100", "demo", "folder"] = "demo"
+    """Data set: CIFAR-100, a small one made by code, or a folder of images a class."""
     data_dir: Path | None = None
-    """Where the official CIFAR-100 archive or folder lies; left out: TensorFlow Datasets."""
+    """Where the official CIFAR-100 archive or folder lies (left out: TensorFlow Datasets), or the
+    folder of images."""
+    image_size: int | None = None
+    """Height and width that the images of a folder are brought to, in pixels."""
 
     model: ModelName = "resnext11"
     """Network; the number counts its layers."""
@@ -38,16 +58,25 @@ class Settings:
     """First layers: 3x3 at full size, or 7x7 and pooling to a quarter; left out: the model's."""
     reduce: Literal["dense", "grouped"] = "dense"
     """First 1x1 convolution of a block: dense as in the paper, or grouped like the 3x3."""
+    initial_weights: Path | None = None
+    """Weights to begin with: NAME.weights.h5, NAME.keras or the folder of a run. The classifier
+    begins afresh where it has other classes."""
 
     epochs: int = 10
     """Passes over the training images."""
     batch_size: int = 128
-    """Images a step."""
+    """Images a step, on all devices together."""
     drop_remainder: bool = False
     """Leave out an epoch's last batch where it is smaller (JAX compiles a step for it alone)."""
+    accumulate_steps: int = 1
+    """Steps whose gradients are averaged into one update of the weights."""
 
     learning_rate: float = 0.1
     """Highest learning rate."""
+    base_batch_size: int | None = None
+    """Images an update that the learning rate is meant for: with batch-size * accumulate-steps of
+    them it becomes learning-rate * batch-size * accumulate-steps / base-batch-size (Goyal et al.
+    2017). Left out: it is taken as it is."""
     schedule: Literal["constant", "piecewise", "cosine"] = "piecewise"
     """How the learning rate goes on after the warm-up."""
     milestones: tuple[int, ...] = ()
@@ -64,6 +93,18 @@ class Settings:
     """Pull towards zero of every trainable weight."""
     weight_decay_kind: Literal["coupled", "decoupled"] = "coupled"
     """Coupled: added to the gradient, as PyTorch's SGD does; decoupled: as Keras' SGD does."""
+    clip_norm: float = 0.0
+    """Longest gradient of an update, all weights taken as one vector; longer ones are scaled
+    down. 0: no limit."""
+    backbone_rate: float = 1.0
+    """Learning rate of all weights but the classifier's, as a part of the classifier's."""
+    frozen_epochs: float = 0.0
+    """Epochs at the beginning in which only the classifier learns."""
+    ema_decay: float = 0.0
+    """Validate and save an average of the weights over the steps, in which each step's count
+    1 - ema-decay, instead of the last ones. 0: no average."""
+    label_smoothing: float = 0.0
+    """Part of a label's probability that is spread evenly over all classes."""
 
     crop_padding: int = 4
     """Augmentation: pixels of padding that a crop is taken from; 0: no crop."""
@@ -75,80 +116,103 @@ class Settings:
     """Augmentation: what crop and rotation uncover."""
     interpolation: Literal["bilinear", "nearest"] = "bilinear"
     """Augmentation: how a rotated image is sampled."""
+    policy: Literal["none", "trivialaugment"] = "none"
+    """Augmentation: one random operation of random strength an image (TrivialAugment)."""
+    erasing: float = 0.0
+    """Augmentation: probability that a random rectangle of an image is erased."""
+    mixup: float = 0.0
+    """Augmentation: alpha of MixUp, which blends each image with another; 0: none."""
+    cutmix: float = 0.0
+    """Augmentation: alpha of CutMix, which pastes a part of another image; 0: none."""
 
     precision: Precision = "auto"
-    """Arithmetic; auto: mixed_bfloat16 on an accelerator, float32 on a CPU."""
+    """Arithmetic; auto: mixed_bfloat16 on an accelerator (mixed_float16 on one that lacks it),
+    float32 on a CPU."""
+    batch_norm: Literal["per_replica", "synchronised"] = "per_replica"
+    """On several devices: normalise by the statistics of each device's part of the batch, or by
+    those of all of it."""
     seed: int = 0
     """Of initial weights, order and augmentation."""
+    deterministic: bool = False
+    """Make the same run give the same weights, bit for bit, on one machine and backend; slower on
+    a GPU. On a CPU the backends do so anyway."""
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            _check_type(field.name, getattr(self, field.name), _HINTS[field.name])
-        for name, least in (
-            ("epochs", 1),
-            ("batch_size", 1),
-            ("crop_padding", 0),
-            ("seed", 0),
-            ("warmup_epochs", 0),
-            ("weight_decay", 0),
-        ):
-            if not getattr(self, name) >= least:
-                raise ValueError(f"{name}: expected {least} or more, got {getattr(self, name)!r}")
-        for name in ("cardinality", "base_width"):
+        check_types(self)
+        for name, least in AT_LEAST.items():
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name}: expected 1 or more, got {value!r}")
+            if value is not None and not least <= value < float("inf"):
+                raise ValueError(f"{name}: expected {least} or more, got {value!r}")
+        for name in FRACTIONS:
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected 0 to less than 1, got {getattr(self, name)!r}")
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate: expected more than 0, got {self.learning_rate!r}")
-        if not 0 < self.decay_factor <= 1:
-            raise ValueError(f"decay_factor: expected over 0, to 1, got {self.decay_factor!r}")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum: expected 0 to less than 1, got {self.momentum!r}")
-        if self.nesterov and not self.momentum:
-            raise ValueError("nesterov: needs a momentum above 0; raise it or set no-nesterov")
+        for name in ("decay_factor", "backbone_rate"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name}: expected over 0, to 1, got {getattr(self, name)!r}")
+        if not 0 <= self.erasing <= 1:
+            raise ValueError(f"erasing: expected 0 to 1, got {self.erasing!r}")
         if not 0 <= self.rotation_degrees <= 180:
             raise ValueError(f"rotation_degrees: expected 0 to 180, got {self.rotation_degrees!r}")
-        if self.warmup_epochs >= self.epochs:
-            raise ValueError(
-                f"warmup_epochs: expected fewer than epochs ({self.epochs}), "
-                f"got {self.warmup_epochs!r}"
-            )
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov: needs a momentum above 0; raise it or set no-nesterov")
+        for name in ("warmup_epochs", "frozen_epochs"):
+            if not 0 <= getattr(self, name) < self.epochs:
+                raise ValueError(
+                    f"{name}: expected 0 to fewer than epochs ({self.epochs}), "
+                    f"got {getattr(self, name)!r}"
+                )
         rising = sorted({epoch for epoch in self.milestones if epoch > 0})
         if list(self.milestones) != rising:
             raise ValueError(
                 f"milestones: expected rising epochs, each 1 or more, got {self.milestones!r}"
             )
+        ours = [name for name in _COUPLED_ONLY if getattr(self, name) != getattr(Settings, name)]
+        if ours and self.weight_decay_kind == "decoupled":
+            raise ValueError(
+                f"weight_decay_kind: expected 'coupled', which {', '.join(ours)} needs, "
+                "got 'decoupled'"
+            )
+        self._check_data()
+
+    def _check_data(self):
         if self.data_dir is not None and self.dataset == "demo":
             raise ValueError(
                 "data_dir: the demo set is made by code and reads none, got "
-                f"{str(self.data_dir)!r}; leave it out or choose dataset cifar100"
+                f"{str(self.data_dir)!r}; leave it out or choose dataset cifar100 or folder"
+            )
+        if self.dataset == "folder" and (self.data_dir is None or self.image_size is None):
+            raise ValueError(
+                "dataset: a folder of images needs data_dir, which holds one folder a class, and "
+                "image_size"
+            )
+        if self.dataset != "folder" and self.image_size is not None:
+            raise ValueError(
+                f"image_size: the images of {self.dataset} have their own, got {self.image_size}; "
+                "leave it out"
             )
 
-    def to_json(self) -> str:
-        """Write as JSON; `from_json` reads it back."""
-        values = dataclasses.asdict(self)
-        values["data_dir"] = None if self.data_dir is None else str(self.data_dir)
-        return json.dumps(values, indent=2) + "\n"
+    @property
+    def peak_learning_rate(self) -> float:
+        """Highest learning rate, scaled to the images an update."""
+        if self.base_batch_size is None:
+            return float(self.learning_rate)
+        images = self.batch_size * self.accumulate_steps
+        return self.learning_rate * images / self.base_batch_size
+
+    def to_toml(self) -> str:
+        """Write as TOML; `from_toml` reads it back."""
+        return to_toml(self)
 
     @classmethod
-    def from_json(cls, text: str) -> "Settings":
-        """Read what `to_json` wrote; keys that are missing keep their defaults.
+    def from_toml(cls, text: str) -> "Settings":
+        """Read what `to_toml` wrote; keys that are missing keep their defaults.
 
         Raises:
-            ValueError: it is not JSON, a key is unknown, or a value does not fit.
+            ValueError: it is not TOML, a key is unknown, or a value does not fit.
         """
-        values = json.loads(text)
-        if not isinstance(values, dict):
-            raise ValueError(f"expected a JSON object, got {type(values).__name__}")
-        if unknown := sorted(values.keys() - _HINTS.keys()):
-            raise ValueError(
-                f"unknown settings {', '.join(unknown)}; known are {', '.join(sorted(_HINTS))}"
-            )
-        if "milestones" in values:
-            values["milestones"] = tuple(values["milestones"])
-        if values.get("data_dir") is not None:
-            values["data_dir"] = Path(values["data_dir"])
-        return cls(**values)
+        return from_toml(cls, text)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike) -> "Settings":
@@ -158,42 +222,10 @@ class Settings:
             ValueError: it cannot be read or does not hold settings; the message names the file.
         """
         try:
-            return cls.from_json(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError, TypeError) as error:
+            return cls.from_toml(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
             raise ValueError(f"settings file {os.fspath(path)!r}: {error}") from error
 
 
-def _check_type(name: str, value: Any, hint: Any) -> None:
-    """Settings also come from files, where nothing else checks their types."""
-    options = typing.get_args(hint) if _is_union(hint) else (hint,)
-    if not any(_fits(value, option) for option in options):
-        wanted = " or ".join(_describe(option) for option in options)
-        raise ValueError(f"{name}: expected {wanted}, got {value!r}")
-
-
-def _fits(value: Any, option: Any) -> bool:
-    if typing.get_origin(option) is Literal:
-        return isinstance(value, str) and value in typing.get_args(option)
-    if typing.get_origin(option) is tuple:
-        return isinstance(value, tuple) and all(_fits(item, int) for item in value)
-    if option is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if option is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, option)
-
-
-def _describe(option: Any) -> str:
-    if typing.get_origin(option) is Literal:
-        return "one of " + ", ".join(typing.get_args(option))
-    if typing.get_origin(option) is tuple:
-        return "whole numbers"
-    names = {int: "a whole number", float: "a number", bool: "true or false"}
-    return names.get(option, "nothing" if option is type(None) else "a path")
-
-
-def _is_union(hint: Any) -> bool:
-    return type(None) in typing.get_args(hint)
-
-
-_HINTS = typing.get_type_hints(Settings)
+# Done by `optimizer.CoupledSGD`, not by Keras' SGD.
+_COUPLED_ONLY = ("backbone_rate", "ema_decay", "frozen_epochs")

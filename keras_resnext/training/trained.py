@@ -7,9 +7,9 @@ from pathlib import Path
 import keras
 
 from keras_resnext.data import Dataset
-from keras_resnext.training.compiled import dtype_policy
-from keras_resnext.training.folder import settings_of
+from keras_resnext.training.folder import SETTINGS_FILE, settings_of
 from keras_resnext.training.network import build_network
+from keras_resnext.training.precision import dtype_policy
 from keras_resnext.training.settings import Settings
 
 
@@ -36,7 +36,7 @@ class Trained:
         if self.path.suffix == ".keras":
             return keras.saving.load_model(self.path, compile=False)
         assert self.settings is not None
-        keras.config.set_dtype_policy(dtype_policy(self.settings))
+        keras.config.set_dtype_policy(dtype_policy(self.settings.precision))
         model = build_network(self.settings, dataset.input_shape, dataset.num_classes)
         try:
             with warnings.catch_warnings():
@@ -56,7 +56,7 @@ def find_trained(target: Path, weights: str = "best", settings: Settings | None 
     Args:
         target: a run's folder, a `.keras` file or a `.weights.h5` file.
         weights: of a run: "best" or "last".
-        settings: of a file that has no `settings.json` beside it; for `.weights.h5` files
+        settings: of a file that has no settings file beside it; for `.weights.h5` files
             necessary, then.
 
     Raises:
@@ -70,14 +70,14 @@ def find_trained(target: Path, weights: str = "best", settings: Settings | None 
         return Trained(path, run_settings, target)
     if not target.is_file():
         raise ValueError(f"target: expected a run's folder or a model file, found none at {target}")
-    beside = target.with_name("settings.json")
+    beside = target.with_name(SETTINGS_FILE)
     if settings is None and beside.is_file():
         settings = Settings.from_file(beside)
     if target.name.endswith(".weights.h5"):
         if settings is None:
             raise ValueError(
                 f"target: {target} holds weights only; say of which network by --settings "
-                "(a recipe or a settings.json)"
+                f"(a recipe or a {SETTINGS_FILE})"
             )
     elif target.suffix != ".keras":
         raise ValueError(f"target: expected NAME.keras or NAME.weights.h5, got {target.name}")

@@ -16,7 +16,7 @@ def test_recipe_gives_the_defaults_and_options_override():
 
 def test_resumed_run_gives_the_defaults(tmp_path):
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine/settings.json").write_text(RECIPES["grouped1x1"].to_json())
+    (tmp_path / "mine/settings.toml").write_text(RECIPES["grouped1x1"].to_toml())
     command = parse_train(f"--resume --run-name mine --output-dir {tmp_path} --epochs 250".split())
     assert command.settings.model == "resnext50"
     assert command.settings.epochs == 250

@@ -12,7 +12,8 @@ from keras_resnext.training import callbacks
 from keras_resnext.training.callbacks import Diverged, StopOnNaN
 from keras_resnext.training.folder import RunError
 from keras_resnext.training.interruption import Interrupted
-from keras_resnext.training.loop import RunOptions, train
+from keras_resnext.training.loop import train
+from keras_resnext.training.options import RunOptions
 from tests.training.tiny import SETTINGS, shrink
 
 RESUME = RunOptions(resume=True)
@@ -82,7 +83,7 @@ def test_leaves_everything(whole):
         "last.weights.h5",
         "model.keras",
         "results.json",
-        "settings.json",
+        "settings.toml",
     }
     assert [row["epoch"] for row in rows(whole)] == ["1", "2"]
     assert (

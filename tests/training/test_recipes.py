@@ -5,8 +5,8 @@ from keras_resnext.training.recipes import RECIPES, recipe
 
 
 def test_file_reproduces_a_recipe(tmp_path):
-    path = tmp_path / "settings.json"
-    path.write_text(RECIPES["grouped1x1"].to_json())
+    path = tmp_path / "settings.toml"
+    path.write_text(RECIPES["grouped1x1"].to_toml())
     assert recipe(str(path)) == RECIPES["grouped1x1"]
 
 

@@ -24,7 +24,9 @@ SETTINGS = Settings(
 )
 
 
-def tiny_demo(name: str, data_dir: Path | None = None) -> data.Dataset:
+def tiny_demo(
+    name: str, data_dir: Path | None = None, image_size: int | None = None
+) -> data.Dataset:
     """Five steps an epoch."""
     return load_demo(train_per_class=5, validation_per_class=1, test_per_class=1)
 
