@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import keras
 import numpy as np
 
-from keras_resnext.data.augmentation import Augmentation, augment, normalise
+from keras_resnext.data.augmentation import Augmentation, augment, draw, normalise
 from keras_resnext.data.dataset import Dataset, Split
 
 
@@ -147,7 +147,8 @@ class Batches(keras.utils.PyDataset):
             result = normalise(images, self._mean, self._std)
         else:
             rng = np.random.default_rng([self._seed, epoch, 1 + index])
-            result = augment(images, self._augmentation, self._mean, self._std, rng)
+            draws = draw(self._augmentation, *images.shape[:3], rng)
+            result = augment(images, self._augmentation, draws, self._mean, self._std)
         return (result.transpose(0, 3, 1, 2) if self._channels_first else result), labels
 
     def _permutation(self, epoch):

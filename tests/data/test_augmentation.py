@@ -1,10 +1,14 @@
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from keras_resnext.data import Augmentation, normalise
-from keras_resnext.data.augmentation import augment, mirror, shift
+from keras_resnext.data.augmentation import augment, draw, mirror, shift
+from keras_resnext.data.trivial import NAMES, transform_one
 
 MEAN, STD = (100.0, 120.0, 140.0), (50.0, 60.0, 70.0)
 BLACK = np.array([-2, -2, -2], np.float32)
@@ -14,8 +18,13 @@ def pixels(*shape, seed=0):
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
+def draws_of(augmentation, count, height=8, width=8, seed=0):
+    return draw(augmentation, count, height, width, np.random.default_rng(seed))
+
+
 def run(images, augmentation, seed=0):
-    return augment(images, augmentation, MEAN, STD, np.random.default_rng(seed))
+    draws = draws_of(augmentation, *images.shape[:3], seed)
+    return augment(images, augmentation, draws, MEAN, STD)
 
 
 def test_normalise_is_the_formula():
@@ -48,13 +57,13 @@ def slow_shift(images, padding, tops, lefts, fill):
 )
 def test_shift_is_the_slow_shift(count, height, width, padding, seed):
     rng = np.random.default_rng(seed)
-    images = rng.random((count, height, width, 3), np.float32)
+    floats = rng.random((count, height, width, 3), np.float32), rng.random(3, np.float32)
+    integers = pixels(count, height, width, 3, seed=seed), pixels(3, seed=seed)
     tops, lefts = rng.integers(0, 2 * padding + 1, (2, count))
-    fill = rng.random(3, np.float32)
-    np.testing.assert_array_equal(
-        shift(images, padding, tops, lefts, fill),
-        slow_shift(images, padding, tops, lefts, fill),
-    )
+    for images, fill in (floats, integers):
+        found = shift(images, padding, tops, lefts, fill)
+        assert found.dtype == images.dtype
+        np.testing.assert_array_equal(found, slow_shift(images, padding, tops, lefts, fill))
 
 
 def test_mirror_turns_only_the_chosen():
@@ -107,10 +116,60 @@ def test_angles_fill_the_range_and_stay_within_it():
     assert 25 < degrees.max() < 30.5
 
 
+@pytest.mark.parametrize(("colour", "fill"), [("mean", (100, 121, 140)), ("black", (0, 0, 0))])
+def test_flip_crop_policy_normalising_and_erasing_follow_in_this_order(colour, fill):
+    mean = (100.3, 120.6, 140.0)
+    augmentation = Augmentation(
+        crop_padding=2, flip=True, padding_colour=colour, policy="trivialaugment", erasing=0.5
+    )
+    images = pixels(60, 8, 8, 3)
+    draws = draws_of(augmentation, 60)
+    found = augment(images, augmentation, draws, mean, STD)
+    assert len(set(draws.operations)) == len(NAMES)
+    for i, image in enumerate(images):
+        flipped = image[:, ::-1] if draws.flipped[i] else image
+        padded = np.full((12, 12, 3), fill, np.uint8)
+        padded[2:10, 2:10] = flipped
+        top, left = draws.tops[i], draws.lefts[i]
+        cropped = Image.fromarray(np.ascontiguousarray(padded[top : top + 8, left : left + 8]))
+        name = NAMES[draws.operations[i]]
+        changed = np.asarray(transform_one(cropped, name, draws.magnitudes[i], fill))
+        expected = (changed.astype(np.float64) - mean) / STD
+        top, left, height, width = draws.boxes[i]
+        expected[top : top + height, left : left + width] = 0
+        np.testing.assert_allclose(found[i], expected, rtol=0, atol=1e-6, err_msg=name)
+
+
+def test_policy_and_erasing_change_no_other_draw():
+    plain, more = Augmentation(2, True, 15), Augmentation(2, True, 15, policy="trivialaugment")
+    both = Augmentation(2, True, 15, policy="trivialaugment", erasing=0.5)
+    for fewer, further, shared in ((plain, more, 4), (more, both, 6)):
+        for a, b in zip(draws_of(fewer, 40)[:shared], draws_of(further, 40), strict=False):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_taken_draws_are_those_of_the_rows():
+    augmentation = Augmentation(2, True, 15, policy="trivialaugment", erasing=0.5)
+    images, rows = pixels(40, 8, 8, 3), np.array([39, 3, 4, 20])
+    draws = draws_of(augmentation, 40)
+    np.testing.assert_array_equal(
+        augment(images[rows], augmentation, draws.take(rows), MEAN, STD),
+        augment(images, augmentation, draws, MEAN, STD)[rows],
+    )
+
+
+def test_a_policy_without_pillow_is_refused_when_asked_for(monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    Augmentation()
+    with pytest.raises(ImportError, match=r'^TrivialAugment needs pillow.*-resnext\[scripts\]"$'):
+        Augmentation(policy="trivialaugment")
+
+
 def test_the_generator_decides_everything_and_the_input_is_left_alone():
     images = pixels(40, 8, 8, 3)
     before = images.copy()
-    augmentation = Augmentation(crop_padding=2, flip=True, rotation_degrees=15)
+    augmentation = Augmentation(2, True, 15, policy="trivialaugment", erasing=0.5)
     first, again, other = (run(images, augmentation, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
@@ -126,6 +185,9 @@ def test_the_generator_decides_everything_and_the_input_is_left_alone():
         ("rotation_degrees", 181),
         ("padding_colour", "grey"),
         ("interpolation", "bicubic"),
+        ("policy", "randaugment"),
+        ("erasing", -0.1),
+        ("erasing", 1.5),
     ],
 )
 def test_fields_are_checked(field, value):
