@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_resnext.data.augmentation import Augmentation, augment, draw, normalise
 from keras_resnext.data.dataset import Dataset, Split
+from keras_resnext.data.mixing import Mixing, draw_blend, mix
 
 
 class Batches(keras.utils.PyDataset):
@@ -23,19 +24,24 @@ class Batches(keras.utils.PyDataset):
 
     Args:
         split: the samples.
-        dataset: gives `mean` and `std`.
-        batch_size: samples a batch; the last may be smaller.
+        dataset: gives `mean`, `std` and how many classes there are.
+        batch_size: samples a batch, of all shards together; the last may be smaller.
         shuffle: a new order every epoch.
         augmentation: what may happen to an image; None: nothing.
+        one_hot: labels are a row of zeros with a one at the class.
+        mixing: how samples are mixed with their neighbours, and labels one-hot; None: not at all.
         drop_remainder: leave out a smaller last batch.
-        seed: of order and augmentation.
+        shard: (index, count): give the index-th of count equal parts of each batch only, in order.
+            Together the parts are the batch that (0, 1) gives, bit by bit.
+        seed: of order, augmentation and mixing.
         first_epoch: the epoch that the first pass counts as.
         data_format: "channels_last", "channels_first", or None for Keras' configured one.
         workers: threads that prepare batches ahead; 0 prepares each when asked.
         prefetch: batches prepared ahead, at most.
 
     Raises:
-        ValueError: an argument is out of range, or there is no batch to give.
+        ValueError: an argument is out of range, there is no batch to give, or a batch does not
+            make equal parts.
     """
 
     def __init__(
@@ -46,7 +52,10 @@ class Batches(keras.utils.PyDataset):
         batch_size: int,
         shuffle: bool = False,
         augmentation: Augmentation | None = None,
+        one_hot: bool = False,
+        mixing: Mixing | None = None,
         drop_remainder: bool = False,
+        shard: tuple[int, int] = (0, 1),
         seed: int = 0,
         first_epoch: int = 0,
         data_format: str | None = None,
@@ -71,6 +80,11 @@ class Batches(keras.utils.PyDataset):
                 "data_format: expected 'channels_last', 'channels_first' or None, "
                 f"got {data_format!r}"
             )
+        part, parts = shard
+        if not 0 <= part < parts:
+            raise ValueError(
+                f"shard: expected (index, count) with 0 <= index < count, got {shard!r}"
+            )
         whole, rest = divmod(len(split), batch_size)
         self._length = whole + bool(rest and not drop_remainder)
         if not self._length:
@@ -78,11 +92,24 @@ class Batches(keras.utils.PyDataset):
                 f"split: {len(split)} samples make no batch of {batch_size}; "
                 "lower batch_size or set drop_remainder=False"
             )
+        if batch_size % parts:
+            raise ValueError(
+                f"batch_size: {batch_size} samples do not make {parts} equal parts; "
+                f"choose a batch size that {parts} divides"
+            )
+        if rest % parts and not drop_remainder:
+            raise ValueError(
+                f"batch_size: the last batch has {rest} samples, which do not make {parts} equal "
+                "parts; choose a batch size that leaves others, or drop_remainder=True"
+            )
         self._split = split
         self._mean, self._std = dataset.mean, dataset.std
         self._batch_size = batch_size
         self._shuffle = shuffle
         self._augmentation = augmentation
+        self._classes = dataset.num_classes if one_hot or mixing is not None else None
+        self._mixing = mixing
+        self._shard = shard
         self._seed = seed
         self._channels_first = data_format == "channels_first"
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
@@ -131,25 +158,43 @@ class Batches(keras.utils.PyDataset):
         """One batch, a pure function of (seed, epoch, index).
 
         Returns:
-            Images, float32, normalised, (B, H, W, 3) or (B, 3, H, W), and labels, int32 (B,).
-            Channels-first images are a transposed view: PyTorch takes it as channels_last memory,
-            without a copy.
+            Images, float32, normalised, (B, H, W, 3) or (B, 3, H, W), and labels, int32 (B,), or
+            float32 (B, classes) where one-hot. Channels-first images are a transposed view:
+            PyTorch takes it as channels_last memory, without a copy.
 
         Raises:
             IndexError: `index` is not within the epoch.
         """
         if not 0 <= index < self._length:
             raise IndexError(f"index: expected 0 to {self._length - 1}, got {index}")
-        chosen = slice(index * self._batch_size, (index + 1) * self._batch_size)
-        samples = self._permutation(epoch)[chosen] if self._shuffle else chosen
+        first = index * self._batch_size
+        count = min(self._batch_size, len(self._split) - first)
+        rows = self._rows(count)
+        samples = first + rows
+        if self._shuffle:
+            samples = self._permutation(epoch)[samples]
         images, labels = self._split.images[samples], self._split.labels[samples]
+        if self._classes is not None:
+            labels = keras.utils.to_categorical(labels, self._classes).astype(np.float32)
+
+        # Drawn for the whole batch, so that no image depends on how many parts there are.
+        rng = np.random.default_rng([self._seed, epoch, 1 + index])
+        height, width = images.shape[1:3]
         if self._augmentation is None:
             result = normalise(images, self._mean, self._std)
         else:
-            rng = np.random.default_rng([self._seed, epoch, 1 + index])
-            draws = draw(self._augmentation, *images.shape[:3], rng)
+            draws = draw(self._augmentation, count, height, width, rng).take(rows)
             result = augment(images, self._augmentation, draws, self._mean, self._std)
+        if self._mixing is not None:
+            result, labels = mix(result, labels, draw_blend(self._mixing, height, width, rng))
         return (result.transpose(0, 3, 1, 2) if self._channels_first else result), labels
+
+    def _rows(self, count):
+        """Which of a batch's `count` samples are needed: its shard, after the first's neighbour."""
+        part, parts = self._shard
+        share = count // parts
+        start = part * share
+        return np.arange(start - (self._mixing is not None), start + share) % count
 
     def _permutation(self, epoch):
         known, order = self._order

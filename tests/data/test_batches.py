@@ -1,13 +1,15 @@
+import hashlib
 import threading
 
 import keras
 import numpy as np
 import pytest
 
-from keras_resnext.data import Augmentation, Batches, normalise
+from keras_resnext.data import Augmentation, Batches, batches, normalise
+from keras_resnext.data.mixing import Mixing
 from tests.data.conftest import random_split
 
-EVERYTHING = Augmentation(crop_padding=2, flip=True, rotation_degrees=15)
+EVERYTHING = Augmentation(2, True, 15, policy="trivialaugment", erasing=0.5)
 
 
 def make(dataset, **arguments):
@@ -78,14 +80,135 @@ def test_the_data_format_of_keras_is_the_default(dataset):
 
 
 def test_a_batch_is_a_pure_function_of_seed_epoch_and_index(dataset):
-    one, two = make(dataset, seed=5, workers=0), make(dataset, seed=5, first_epoch=9)
+    settings = {"seed": 5, "mixing": Mixing(mixup=0.4, cutmix=1.0)}
+    one = make(dataset, workers=0, **settings)
+    two = make(dataset, first_epoch=9, **settings)
     keys = [(epoch, index) for epoch in (4, 0, 7) for index in (6, 0, 3)]
     expected = {key: one.batch(*key) for key in keys}
     for key in reversed(keys):
         assert_same(two.batch(*key), expected[key])
     distinct = {images.tobytes() for images, _ in expected.values()}
     assert len(distinct) == len(keys)
-    assert not np.array_equal(make(dataset, seed=6).batch(4, 6)[0], expected[4, 6][0])
+    other = make(dataset, **settings | {"seed": 6})
+    assert not np.array_equal(other.batch(4, 6)[0], expected[4, 6][0])
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "digest"),
+    [
+        (None, "cd3aa27b77d63951"),
+        (Augmentation(2, True, padding_colour="mean"), "5ca8ad798a118242"),
+        (Augmentation(2, True, padding_colour="black"), "8a788d14a87f7bf4"),
+    ],
+)
+def test_batches_are_those_of_version_0_1(dataset, augmentation, digest):
+    """Else a run begun with an older version would go on with other batches."""
+    one = make(dataset, augmentation=augmentation, seed=3, data_format="channels_last")
+    found = hashlib.sha256()
+    for images, labels in (one.batch(0, 0), one.batch(2, 6)):
+        found.update(images.tobytes() + labels.tobytes())
+    assert found.hexdigest()[:16] == digest
+
+
+@pytest.mark.parametrize(
+    ("interpolation", "total"), [("bilinear", 895.6520), ("nearest", 1188.5887)]
+)
+def test_rotated_batches_are_those_of_version_0_1(dataset, interpolation, total):
+    # Cosines differ in the last bit from machine to machine: no digest.
+    augmentation = Augmentation(2, True, 15, interpolation=interpolation)
+    images, _ = make(dataset, augmentation=augmentation, seed=3).batch(0, 0)
+    assert np.abs(images).sum(dtype=np.float64) == pytest.approx(total, rel=1e-5)
+
+
+def test_one_hot_labels_are_the_classes(dataset):
+    plain, one_hot = (make(dataset, one_hot=value).batch(1, 6) for value in (False, True))
+    np.testing.assert_array_equal(one_hot[0], plain[0])
+    assert one_hot[1].dtype == np.float32
+    assert one_hot[1].shape == (2, 4)
+    expected = [[float(label == c) for c in range(4)] for label in plain[1]]
+    np.testing.assert_array_equal(one_hot[1], expected)
+
+
+MIXINGS = [Mixing(mixup=0.4), Mixing(cutmix=1.0)]
+
+
+@pytest.mark.parametrize("augmentation", [None, EVERYTHING])
+def test_mixup_averages_the_batch_with_itself_rolled_by_one(dataset, augmentation):
+    settings = {"augmentation": augmentation, "one_hot": True}
+    for index in (0, 6):  # the last batch is smaller
+        images, labels = make(dataset, **settings).batch(1, index)
+        mixed_images, mixed_labels = make(dataset, mixing=MIXINGS[0], **settings).batch(1, index)
+        # The weight is told by a sample whose neighbour has another label.
+        i = next(i for i in range(len(labels)) if (labels[i] != labels[i - 1]).any())
+        weight = mixed_labels[i, labels[i].argmax()]
+        for mixed, own in ((mixed_images, images), (mixed_labels, labels)):
+            expected = weight * own + (1 - weight) * np.roll(own, 1, axis=0)
+            np.testing.assert_allclose(mixed, expected, atol=1e-5)
+
+
+def test_cutmix_pastes_a_rectangle_of_the_neighbour_and_weighs_by_it(dataset):
+    settings = {"one_hot": True, "data_format": "channels_last", "augmentation": None}
+    shares = set()
+    for index in range(7):
+        images, labels = make(dataset, **settings).batch(1, index)
+        mixed_images, mixed_labels = make(dataset, mixing=MIXINGS[1], **settings).batch(1, index)
+        neighbours = np.roll(images, 1, axis=0)
+        pasted = (mixed_images != images).any(axis=(0, 3))
+        expected = np.where(pasted[None, :, :, None], neighbours, images)
+        np.testing.assert_array_equal(mixed_images, expected)
+        rows, columns = pasted.any(axis=1).sum(), pasted.any(axis=0).sum()
+        assert pasted.sum() == rows * columns
+        share = pasted.mean()
+        expected = (1 - share) * labels + share * np.roll(labels, 1, axis=0)
+        np.testing.assert_allclose(mixed_labels, expected, atol=1e-6)
+        shares.add(float(share))
+    assert len(shares) > 3
+
+
+@pytest.mark.parametrize("mixing", [None, *MIXINGS])
+@pytest.mark.parametrize("augmentation", [None, EVERYTHING])
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_shards_together_are_the_whole_batch(dataset, mixing, augmentation, count):
+    settings = {"mixing": mixing, "augmentation": augmentation, "drop_remainder": True, "seed": 4}
+    whole = make(dataset, **settings)
+    shards = [make(dataset, shard=(i, count), **settings) for i in range(count)]
+    for key in ((0, 0), (3, 5)):
+        parts = [shard.batch(*key) for shard in shards]
+        assert all(len(labels) == 8 // count for _, labels in parts)
+        assert_same([np.concatenate(part) for part in zip(*parts, strict=True)], whole.batch(*key))
+
+
+def test_a_smaller_last_batch_is_shared_equally_too(dataset):
+    whole = make(dataset, mixing=MIXINGS[0]).batch(0, 6)
+    parts = [make(dataset, mixing=MIXINGS[0], shard=(i, 2)).batch(0, 6) for i in (0, 1)]
+    assert_same([np.concatenate(part) for part in zip(*parts, strict=True)], whole)
+
+
+@pytest.mark.parametrize(("mixing", "worked_on"), [(None, 2), (MIXINGS[0], 3)])
+def test_a_shard_works_on_its_own_images_only(dataset, monkeypatch, mixing, worked_on):
+    seen = []
+
+    def noted(images, *rest):
+        seen.append(len(images))
+        return augment(images, *rest)
+
+    augment = batches.augment
+    monkeypatch.setattr(batches, "augment", noted)
+    make(dataset, shard=(1, 4), drop_remainder=True, mixing=mixing).batch(0, 0)
+    assert seen == [worked_on]
+
+
+@pytest.mark.parametrize("shard", [(2, 2), (-1, 2), (0, 0)])
+def test_a_shard_that_is_none_is_an_error(dataset, shard):
+    with pytest.raises(ValueError, match=r"^shard: expected \(index, count\).* got \("):
+        make(dataset, shard=shard)
+
+
+def test_batches_that_make_no_equal_parts_are_an_error(dataset):
+    with pytest.raises(ValueError, match=r"^batch_size: 8 samples.* choose a .* that 3 divides$"):
+        make(dataset, shard=(0, 3))
+    with pytest.raises(ValueError, match=r"last batch has 2 samples.*, or drop_remainder=True$"):
+        make(dataset, shard=(0, 4))
 
 
 def test_a_run_resumed_at_an_epoch_sees_its_batches(dataset):
