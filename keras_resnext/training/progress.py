@@ -20,8 +20,9 @@ class Progress:
         step: steps done in the epoch under way.
         best_epoch: epoch of the best validation accuracy, counted from 1; 0: none yet.
         best_accuracy: that accuracy.
-        history: one row an epoch: epoch, loss, accuracy, val_loss, val_accuracy, learning_rate
-            (as the epoch ends), seconds.
+        history: one row an epoch: epoch (from 1), loss, accuracy, val_loss, val_accuracy,
+            learning_rate (as the epoch ends), seconds (validation included; of a resumed epoch
+            only the rest). Accuracies are fractions, 0 to 1.
         metrics: state of the running loss and accuracy of the epoch under way.
     """
 
