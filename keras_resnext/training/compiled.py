@@ -6,6 +6,7 @@ import keras
 
 from keras_resnext import data
 from keras_resnext.data import Augmentation, Batches, Dataset
+from keras_resnext.data.mixing import Mixing
 from keras_resnext.layers import BatchNorm
 from keras_resnext.training.network import build_network
 from keras_resnext.training.optimizer import CoupledSGD
@@ -75,7 +76,12 @@ def optimizer(settings: Settings, steps_per_epoch: int) -> keras.optimizers.Opti
 
 def one_hot(settings: Settings) -> bool:
     """Whether labels are probabilities of all classes instead of the number of one."""
-    return bool(settings.label_smoothing or settings.mixup or settings.cutmix)
+    return bool(settings.label_smoothing) or mixes(settings)
+
+
+def mixes(settings: Settings) -> bool:
+    """Whether training images are mixed with others."""
+    return bool(settings.mixup or settings.cutmix)
 
 
 def load_dataset(settings: Settings) -> Dataset:
@@ -85,7 +91,7 @@ def load_dataset(settings: Settings) -> Dataset:
         ValueError: (DatasetError) it is not there or damaged.
         ImportError: what reading it needs is not installed.
     """
-    return data.load(settings.dataset, settings.data_dir)
+    return data.load(settings.dataset, settings.data_dir, settings.image_size)
 
 
 def training_batches(
@@ -93,6 +99,7 @@ def training_batches(
     dataset: Dataset,
     first_epoch: int = 0,
     workers: int = 1,
+    shard: tuple[int, int] = (0, 1),
 ) -> Batches:
     """Shuffled and augmented batches of the training split.
 
@@ -115,14 +122,21 @@ def training_batches(
             rotation_degrees=settings.rotation_degrees,
             padding_colour=settings.padding_colour,
             interpolation=settings.interpolation,
+            policy=settings.policy,
+            erasing=settings.erasing,
         ),
+        mixing=Mixing(settings.mixup, settings.cutmix) if mixes(settings) else None,
+        one_hot=one_hot(settings),
         drop_remainder=settings.drop_remainder,
         seed=settings.seed,
         first_epoch=first_epoch,
         workers=workers,
+        shard=shard,
     )
 
 
 def validation_batches(settings: Settings, dataset: Dataset) -> Batches:
     """Batches of the validation split, as they are."""
-    return Batches(dataset.validation, dataset, batch_size=settings.batch_size)
+    return Batches(
+        dataset.validation, dataset, batch_size=settings.batch_size, one_hot=one_hot(settings)
+    )

@@ -18,6 +18,8 @@ def restore_metrics(model: keras.Model, state: list[float]) -> None:
     """
     # Keras makes the variables of compiled metrics when it first computes them.
     outputs = np.zeros((1, *model.output_shape[1:]), "float32")
-    model.compute_metrics(x=None, y=np.zeros((1,), "int32"), y_pred=outputs)
+    one_hot = isinstance(model.loss, keras.losses.CategoricalCrossentropy)
+    labels = outputs if one_hot else np.zeros((1,), "int32")
+    model.compute_metrics(x=None, y=labels, y_pred=outputs)
     for variable, value in zip(model.metrics_variables, state, strict=True):
         variable.assign(value)

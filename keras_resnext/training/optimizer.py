@@ -60,19 +60,26 @@ class CoupledSGD(keras.optimizers.SGD):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}: expected 0 or more, got {getattr(self, name)!r}")
 
+    def build(self, variables):
+        """Make the momentum buffers, and note which weights are the head's."""
+        if not self.built:
+            self._of_head = [self.head in variable.path.split("/") for variable in variables]
+        super().build(variables)
+
     def update_step(self, gradient, variable, learning_rate):
         """Update one weight. Tensors have the weight's shape; computed in the weight's dtype."""
         gradient = ops.cast(gradient, variable.dtype)
         learning_rate = ops.cast(learning_rate, variable.dtype)
         if self.coupled_weight_decay:
             gradient = gradient + self.coupled_weight_decay * ops.convert_to_tensor(variable)
-        if self.head not in variable.path.split("/"):
+        index = self._get_variable_index(variable)
+        if not self._of_head[index]:
             learning_rate = learning_rate * self.backbone_rate
             if self.frozen_steps:
                 thawed = ops.cast(self._iterations >= self.frozen_steps, variable.dtype)
                 gradient = gradient * thawed
         if self.momentum:
-            buffer = self.momentums[self._get_variable_index(variable)]
+            buffer = self.momentums[index]
             average = self.momentum * ops.convert_to_tensor(buffer) + gradient
             self.assign(buffer, average)
             gradient = gradient + self.momentum * average if self.nesterov else average

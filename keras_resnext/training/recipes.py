@@ -66,6 +66,56 @@ RECIPES: dict[str, Settings] = {
         padding_colour="black",
         interpolation="nearest",
     ),
+    # Ours, from parts that are each published: cosine with warm-up, label smoothing (Szegedy et
+    # al. 2016), MixUp (Zhang et al. 2018), CutMix (Yun et al. 2019), Random Erasing (Zhong et al.
+    # 2020), TrivialAugment (Müller and Hutter 2021), averaged weights. Not run to its end yet.
+    "modern": Settings(
+        dataset="cifar100",
+        model="resnext50",
+        cardinality=32,
+        base_width=4,
+        epochs=200,
+        batch_size=128,
+        drop_remainder=True,
+        learning_rate=0.1,
+        base_batch_size=128,
+        schedule="cosine",
+        warmup_epochs=5.0,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=5e-4,
+        ema_decay=0.999,
+        label_smoothing=0.1,
+        crop_padding=4,
+        flip=True,
+        policy="trivialaugment",
+        erasing=0.1,
+        mixup=0.2,
+        cutmix=1.0,
+    ),
+    # Ours, for pretrained weights (`initial_weights`) and a folder of the user's images
+    # (`data_dir`): the classifier first, then everything, the backbone at a tenth of its rate.
+    "finetune": Settings(
+        dataset="folder",
+        image_size=224,
+        model="resnext50",
+        cardinality=32,
+        base_width=4,
+        stem="imagenet",
+        epochs=20,
+        batch_size=32,
+        learning_rate=0.02,
+        base_batch_size=32,
+        schedule="cosine",
+        warmup_epochs=1.0,
+        frozen_epochs=2.0,
+        backbone_rate=0.1,
+        weight_decay=1e-4,
+        label_smoothing=0.1,
+        crop_padding=16,
+        flip=True,
+        policy="trivialaugment",
+    ),
 }
 
 

@@ -182,11 +182,6 @@ class Settings:
                 "data_dir: the demo set is made by code and reads none, got "
                 f"{str(self.data_dir)!r}; leave it out or choose dataset cifar100 or folder"
             )
-        if self.dataset == "folder" and (self.data_dir is None or self.image_size is None):
-            raise ValueError(
-                "dataset: a folder of images needs data_dir, which holds one folder a class, and "
-                "image_size"
-            )
         if self.dataset != "folder" and self.image_size is not None:
             raise ValueError(
                 f"image_size: the images of {self.dataset} have their own, got {self.image_size}; "

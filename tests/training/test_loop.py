@@ -1,19 +1,18 @@
-import csv
 import json
 import signal
 from dataclasses import replace
 
-import h5py
 import keras
 import numpy as np
 import pytest
 
 from keras_resnext.training import callbacks
-from keras_resnext.training.callbacks import Diverged, StopOnNaN
+from keras_resnext.training.callbacks import Diverged
 from keras_resnext.training.folder import RunError
 from keras_resnext.training.interruption import Interrupted
 from keras_resnext.training.loop import train
 from keras_resnext.training.options import RunOptions
+from tests.training.same_run import Killed, arrays, assert_same_run, at_step, kill, rows
 from tests.training.tiny import SETTINGS, shrink
 
 RESUME = RunOptions(resume=True)
@@ -32,44 +31,6 @@ def whole(tmp_path_factory):
         shrink(patch)
         train(SETTINGS, folder, RunOptions())
     return folder
-
-
-def at_step(monkeypatch, epoch, step, action):
-    """Do something as step `step` of epoch `epoch` begins, both from 0."""
-
-    def hook(self, batch, logs=None):
-        if (self.progress.epoch, self.progress.step) == (epoch, step):
-            action(self)
-
-    monkeypatch.setattr(StopOnNaN, "on_train_batch_begin", hook)
-
-
-def arrays(path):
-    found = {}
-    with h5py.File(path) as file:
-        file.visititems(
-            lambda name, item: found.update({name: item[()]} if hasattr(item, "dtype") else {})
-        )
-    return found
-
-
-def rows(folder):
-    """History without the wall clock."""
-    with open(folder / "history.csv") as file:
-        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
-
-
-def assert_same_run(folder, whole):
-    for name in (
-        "last.weights.h5",
-        "best.weights.h5",
-        "checkpoints/epoch00002-step0000000.weights.h5",  # with the optimizer's state
-    ):
-        mine, expected = arrays(folder / name), arrays(whole / name)
-        assert mine.keys() == expected.keys()
-        for key in expected:
-            np.testing.assert_array_equal(mine[key], expected[key], err_msg=f"{name}: {key}")
-    assert rows(folder) == rows(whole)
 
 
 def test_leaves_everything(whole):
@@ -102,15 +63,8 @@ def best_of(folder, model):
     return other
 
 
-class Killed(BaseException):
-    """Ends a run as SIGKILL does: nothing is saved any more."""
-
-
 def test_killed_and_interrupted_and_resumed_equals_uninterrupted(whole, tmp_path, monkeypatch):
     folder = tmp_path / "run"
-
-    def kill(_):
-        raise Killed
 
     at_step(monkeypatch, 0, 3, kill)  # the last checkpoint is from step 2
     with pytest.raises(Killed):
@@ -178,7 +132,16 @@ def test_batch_larger_than_the_data(tmp_path):
 
 def test_history_is_written_anew(tmp_path):
     progress = callbacks.Progress(
-        history=[{"epoch": 1, "loss": 1, "accuracy": 0, "val_loss": 1, "val_accuracy": 0}],
+        history=[
+            {
+                "epoch": 1,
+                "loss": 1,
+                "accuracy": 0,
+                "val_loss": 1,
+                "val_accuracy": 0,
+                "learning_rate": 0.1,
+            }
+        ],
         best_epoch=1,
     )
     for _ in range(2):

@@ -57,6 +57,57 @@ def test_config_makes_it_again():
     assert again.get_config() == optimizer.get_config()
 
 
+def test_accumulates_and_clips_as_pytorch():
+    """torch: backward() on loss / 2 twice, clip_grad_norm_(0.5), step()."""
+    rng = np.random.default_rng(2)
+    start, gradients = rng.normal(size=5), rng.normal(size=(2 * len(RATES), 5))
+    # Keras counts every step, so the rate is constant over the two steps of an update here.
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([3], [0.5, 0.05])
+    optimizer = CoupledSGD(
+        schedule,
+        0.9,
+        True,
+        coupled_weight_decay=0.1,
+        gradient_accumulation_steps=2,
+        global_clipnorm=0.5,
+    )
+    weight = keras.Variable(start.astype("float32"))
+    for step, gradient in enumerate(gradients):
+        before = np.array(weight)
+        optimizer.apply([keras.ops.convert_to_tensor(gradient.astype("float32"))], [weight])
+        assert (np.array(weight) == before).all() == (step % 2 == 0)
+    means = gradients.reshape(-1, 2, 5).mean(axis=1)
+    clipped = means * np.minimum(1, 0.5 / np.linalg.norm(means, axis=1, keepdims=True))
+    expected = torch_sgd(start, clipped, 0.9, True, 0.1)
+    np.testing.assert_allclose(np.array(weight), expected, rtol=0, atol=1e-6)
+
+
+def test_backbone_waits_and_then_learns_at_its_own_rate():
+    rng = np.random.default_rng(3)
+    gradients = rng.normal(size=(len(RATES), 4)).astype("float32")
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([1], [0.5, 0.05])
+    optimizer = CoupledSGD(
+        schedule, 0.9, coupled_weight_decay=0.1, backbone_rate=0.5, frozen_steps=2
+    )
+    head, stem = keras.layers.Dense(4, name="predictions"), keras.layers.Dense(4, name="stem")
+    for layer in (head, stem):
+        layer.build((None, 1))
+    start = [np.array(layer.bias) + 1.0 for layer in (head, stem)]
+    for layer in (head, stem):
+        layer.bias.assign(start[0])
+    for gradient in gradients:
+        tensor = keras.ops.convert_to_tensor(gradient)
+        optimizer.apply([tensor, tensor], [head.bias, stem.bias])
+    np.testing.assert_allclose(
+        np.array(head.bias), torch_sgd(start[0], gradients, 0.9, False, 0.1), atol=1e-6
+    )
+    slow, buffer = start[1], 0.0
+    for gradient in gradients[2:]:
+        buffer = 0.9 * buffer + gradient + 0.1 * slow
+        slow = slow - 0.05 * 0.5 * buffer
+    np.testing.assert_allclose(np.array(stem.bias), slow, atol=1e-6)
+
+
 def test_refuses_a_negative_decay():
     with pytest.raises(ValueError, match="coupled_weight_decay: expected 0 or more, got -1"):
         CoupledSGD(coupled_weight_decay=-1)

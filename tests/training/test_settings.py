@@ -31,7 +31,6 @@ from keras_resnext.training.settings import Settings
             {"weight_decay_kind": "decoupled", "ema_decay": 0.9},
             "weight_decay_kind: expected 'coupled', which ema_decay needs",
         ),
-        ({"dataset": "folder"}, "a folder of images needs data_dir, .* and image_size"),
         ({"image_size": 64}, "image_size: the images of demo have their own, got 64"),
     ],
 )
