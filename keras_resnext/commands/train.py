@@ -20,13 +20,13 @@ from keras_resnext.training.settings import Settings
 class TrainCommand:
     """Train a ResNeXt. A recipe gives all settings; each may be overridden.
 
-    Results go to OUTPUT_DIR/RUN_NAME: best and last weights, model.keras, history.csv, curves.png,
-    settings.toml, environment.json, results.json. The Keras backend is chosen by the environment
+    Results go to OUTPUT_DIR/RUN_NAME: best and last weights, model.keras, history.csv,
+    journal.jsonl, curves.png, settings.toml, environment.json, results.json, report.md. The Keras backend is chosen by the environment
     variable KERAS_BACKEND: tensorflow, jax or torch.
     """
 
     recipe: str = "quickstart"
-    """Recipe (quickstart, paper, grouped1x1), or a settings file, such as a run's settings.toml."""
+    """Recipe (quickstart, paper, grouped1x1, modern, finetune), or a settings file, such as a run's settings.toml."""
     options: RunOptions = field(default_factory=RunOptions)
     settings: Settings = field(default_factory=lambda: RECIPES["quickstart"])
 
@@ -62,7 +62,7 @@ def _main(arguments: list[str]) -> int:
         f"{results['best_validation_accuracy']:.2%}): test accuracy "
         f"{results['test_accuracy_best']:.2%}, top-5 {results['test_top5_accuracy_best']:.2%}. "
         f"Last epoch: test accuracy {results['test_accuracy_last']:.2%}.\n"
-        f"Learning curves: {folder / 'curves.png'}\nModel: {folder / 'model.keras'}"
+        f"Report and learning curves: {folder / 'report.md'}\nModel: {folder / 'model.keras'}"
     )
     return 0
 

@@ -15,6 +15,7 @@ from keras_resnext.training.curves import draw_curves
 from keras_resnext.training.interruption import Interrupted, Interruption
 from keras_resnext.training.metrics import metrics_state, restore_metrics
 from keras_resnext.training.progress import Progress
+from keras_resnext.training.report import write_report
 
 
 class Diverged(ArithmeticError):  # noqa: N818 - names what happened
@@ -125,7 +126,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         """Count the steps: `batch` is the last of those computed at a time."""
         before = self.progress.step
-        self.progress.step = self._first_step + batch + 1
+        self.progress.step = min(self._first_step + batch + 1, self.steps_per_epoch)
         if self.progress.step == self.steps_per_epoch:
             return  # the epoch's end follows, and saves
         wanted = self.every and self.progress.step // self.every > before // self.every
@@ -148,7 +149,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
 
 class WriteHistory(keras.callbacks.Callback):
-    """Write `history.csv` and `curves.png`, anew each epoch, from the progress.
+    """Write `history.csv`, `curves.png` and `report.md`, anew each epoch, from the progress.
 
     `keras.callbacks.CSVLogger` appends: an epoch that a kill made the run repeat would be in the
     file twice.
@@ -164,8 +165,9 @@ class WriteHistory(keras.callbacks.Callback):
         self.progress = progress
 
     def on_epoch_end(self, epoch, logs=None):
-        """Write both."""
+        """Write them."""
         write_history(self.folder, self.progress)
+        write_report(self.folder)
 
 
 def write_history(folder: Path, progress: Progress) -> None:

@@ -38,8 +38,8 @@ def claim(folder: Path, settings: Settings, resume: bool) -> None:
         raise RunError(f"output_dir: cannot write to {folder}: {error}") from error
 
 
-def check(folder: Path, settings: Settings, resume: bool) -> None:
-    """Raise the errors of `claim`, and write nothing."""
+def check(folder: Path, settings: Settings, resume: bool) -> Settings | None:
+    """Raise the errors of `claim`, write nothing, and give the settings a resumed run has had."""
     if not resume:
         if folder.exists():
             raise RunError(
@@ -47,7 +47,7 @@ def check(folder: Path, settings: Settings, resume: bool) -> None:
                 "another --run-name"
             )
         _check_writable(folder)
-        return
+        return None
     before = settings_of(folder)
     changed = [
         f"{field.name} ({getattr(before, field.name)!r}, now {getattr(settings, field.name)!r})"
@@ -59,6 +59,7 @@ def check(folder: Path, settings: Settings, resume: bool) -> None:
             f"the run {folder} cannot be resumed with other settings: {', '.join(changed)}. "
             "Leave them out, or start a run with another --run-name."
         )
+    return before
 
 
 def _check_writable(folder: Path) -> None:

@@ -26,11 +26,16 @@ from keras_resnext.training.compiled import (
 from keras_resnext.training.environment import environment
 from keras_resnext.training.initial import load_initial_weights
 from keras_resnext.training.interruption import Interruption
+from keras_resnext.training.journal import WriteJournal
 from keras_resnext.training.network import build_network, resolved
+from keras_resnext.training.notices import notices
 from keras_resnext.training.options import RunOptions
 from keras_resnext.training.progress import Progress
+from keras_resnext.training.progress_bar import ShowProgress
 from keras_resnext.training.remaining import Remaining
+from keras_resnext.training.report import write_report
 from keras_resnext.training.settings import Settings
+from keras_resnext.training.tensorboard import tensorboard
 
 
 def train(settings: Settings, folder: Path, options: RunOptions) -> dict:
@@ -52,7 +57,9 @@ def train(settings: Settings, folder: Path, options: RunOptions) -> dict:
         Diverged: the loss is not finite any more.
     """
     settings = resolved(settings)
-    run_folder.check(folder, settings, options.resume)
+    before = run_folder.check(folder, settings, options.resume)
+    for text in notices(settings, before):
+        print(f"Note: {text}.")
     if settings.deterministic:
         machine.make_deterministic()
     dataset = load_dataset(settings)
@@ -68,26 +75,35 @@ def train(settings: Settings, folder: Path, options: RunOptions) -> dict:
     begin = time.monotonic()
     _fit(model, settings, dataset, folder, progress, checkpoints, options)
     write_history(folder, progress)
-    return _finish(settings, dataset, folder, progress, time.monotonic() - begin)
+    results = _finish(settings, dataset, folder, progress, time.monotonic() - begin)
+    write_report(folder)
+    return results
 
 
 def _fit(model, settings, dataset, folder, progress, checkpoints, options) -> None:
     batches = training_batches(settings, dataset, progress.epoch, options.workers)
+    steps = len(batches)
+    callbacks = [
+        StopOnNaN(progress),
+        ValidateAverages(),
+        RecordEpochs(folder, progress),
+        WriteHistory(folder, progress),
+        WriteJournal(folder, progress, steps, settings.epochs),
+        ShowProgress(progress, settings.batch_size, steps, settings.epochs),
+    ]
+    if options.tensorboard:
+        callbacks.append(tensorboard(folder / "tensorboard"))
     with Interruption() as interruption:
+        # Last: it counts the steps that the others go by, and raises.
+        callbacks.append(
+            SaveCheckpoints(checkpoints, progress, interruption, steps, options.checkpoint_every)
+        )
         arguments = {
             "validation_data": validation_batches(settings, dataset),
             # Keras would draw an order of batches of its own; Batches shuffles the samples.
             "shuffle": False,
-            "callbacks": [
-                StopOnNaN(progress),
-                ValidateAverages(),
-                RecordEpochs(folder, progress),
-                WriteHistory(folder, progress),
-                SaveCheckpoints(
-                    checkpoints, progress, interruption, len(batches), options.checkpoint_every
-                ),
-            ],
-            "verbose": 2,
+            "callbacks": callbacks,
+            "verbose": 0,
         }
         if progress.step and progress.epoch < settings.epochs:
             rest = Remaining(batches, progress.epoch, progress.step)

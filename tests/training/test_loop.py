@@ -41,8 +41,10 @@ def test_leaves_everything(whole):
         "curves.png",
         "environment.json",
         "history.csv",
+        "journal.jsonl",
         "last.weights.h5",
         "model.keras",
+        "report.md",
         "results.json",
         "settings.toml",
     }
