@@ -6,29 +6,59 @@ from keras_resnext.data.cifar100 import load_cifar100
 from keras_resnext.data.dataset import Dataset
 from keras_resnext.data.demo import load_demo
 
-DATASETS: tuple[str, ...] = ("cifar100", "demo")
+DATASETS: tuple[str, ...] = ("cifar100", "demo", "folder")
 
 
-def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
+def load(
+    name: str, data_dir: str | os.PathLike | None = None, image_size: int | None = None
+) -> Dataset:
     """Load a data set with its split.
 
     Args:
-        name: one of `DATASETS`: "cifar100", or "demo", a small set made by code.
+        name: one of `DATASETS`: "cifar100"; "demo", a small set made by code; or "folder", images
+            of your own, as `load_image_folder` reads them.
         data_dir: for "cifar100" the official archive (python or binary), its unpacked folder, or
-            the folder it lies in; None takes it from TensorFlow Datasets.
+            the folder it lies in; None takes it from TensorFlow Datasets. For "folder" the folder
+            that holds a folder of images for each class.
+        image_size: for "folder" the height and width to bring its images to, in pixels; None for
+            the others.
 
     Returns:
         The data set.
 
     Raises:
-        ValueError: the name is unknown, or `data_dir` is given for "demo".
+        ValueError: the name is unknown, `data_dir` is given for "demo", or `data_dir` or
+            `image_size` is missing for "folder", or `image_size` is given for another.
         DatasetError: (a ValueError) the data is not there, damaged or incomplete.
-        ImportError: TensorFlow Datasets or what it needs is not installed.
+        ImportError: TensorFlow Datasets or what it needs, or Pillow, is not installed.
     """
+    if name not in DATASETS:
+        raise ValueError(f"name: expected one of {', '.join(DATASETS)}, got {name!r}")
+    if name == "folder":
+        return _load_folder(data_dir, image_size)
+    if image_size is not None:
+        raise ValueError(
+            f"image_size: only 'folder' takes one, the images of {name!r} have their own size; "
+            f"expected None, got {image_size!r}"
+        )
     if name == "cifar100":
         return load_cifar100(data_dir)
-    if name != "demo":
-        raise ValueError(f"name: expected one of {', '.join(DATASETS)}, got {name!r}")
     if data_dir is not None:
         raise ValueError(f"data_dir: 'demo' is made by code and reads none, got {data_dir!r}")
     return load_demo()
+
+
+def _load_folder(data_dir: str | os.PathLike | None, image_size: int | None) -> Dataset:
+    if data_dir is None:
+        raise ValueError("data_dir: 'folder' reads images of your own; expected their folder")
+    if image_size is None:
+        raise ValueError(
+            "image_size: 'folder' needs the size to bring its images to, in pixels, such as 224"
+        )
+    try:
+        from keras_resnext.data.image_folder import load_image_folder
+    except ImportError as error:
+        raise ImportError(
+            'a folder of images needs pillow. Type: pip install "keras-resnext[scripts]"'
+        ) from error
+    return load_image_folder(data_dir, image_size)

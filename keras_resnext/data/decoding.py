@@ -1,0 +1,115 @@
+"""Image files of any kind, decoded to squares of one size, on threads."""
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+# No more than these: some of Pillow's other formats start programs, as EPS does Ghostscript.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+NO_IMAGE = "no JPEG, PNG, WebP, GIF, BMP or TIFF image"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Why a file gives no image."""
+
+    reason: str
+
+
+def fingerprints(paths: Sequence[Path]) -> list[bytes | Unreadable]:
+    """Hash the bytes of each file that begins like an image.
+
+    Args:
+        paths: files.
+
+    Returns:
+        For each file its SHA-256, or why it is no image: `NO_IMAGE` for an unknown format, else
+        what Pillow or the system says. Images over `PIL.Image.MAX_IMAGE_PIXELS`, of which Pillow
+        only warns, are refused.
+    """
+    with _threads() as pool:
+        return list(pool.map(partial(_attempt, _fingerprint), paths))
+
+
+def decode(paths: Sequence[Path], image_size: int) -> tuple[np.ndarray, dict[Path, str]]:
+    """Decode, turn upright, convert to RGB, scale and crop.
+
+    The shorter side is scaled to `image_size` by Pillow's bicubic filter, which antialiases, and
+    the longer one is cropped at its centre. Only the pixels that stay are computed: a strip of
+    2x50000 pixels takes no more memory than a square.
+
+    Args:
+        paths: files that `fingerprints` found to be images.
+        image_size: height and width of the result, in pixels.
+
+    Returns:
+        uint8 (N, image_size, image_size, 3), RGB, of the files that can be read, in their order;
+        and the reason for each of the others.
+    """
+    images = np.empty((len(paths), image_size, image_size, 3), np.uint8)
+    unreadable: dict[Path, str] = {}
+    work = partial(_decode, image_size=image_size)
+    with _threads() as pool:
+        results = pool.map(partial(_attempt, work), paths)
+        for row, (path, result) in enumerate(zip(paths, results, strict=True)):
+            if isinstance(result, Unreadable):
+                unreadable[path] = result.reason
+            else:
+                images[row - len(unreadable)] = result
+    return images[: len(paths) - len(unreadable)], unreadable
+
+
+@contextmanager
+def _threads() -> Iterator[ThreadPoolExecutor]:
+    """One thread a core, all of which refuse decompression bombs. Pillow releases the GIL."""
+    # Set here and not in the threads, because the filters of warnings belong to the process.
+    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count(), "decoding") as pool:
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield pool
+
+
+def _attempt(work: Callable[[Path], T], path: Path) -> T | Unreadable:
+    try:
+        return work(path)
+    except UnidentifiedImageError:
+        return Unreadable(NO_IMAGE)
+    except Exception as error:  # Pillow raises nearly any kind for a damaged file
+        return Unreadable(str(error) or type(error).__name__)
+
+
+def _fingerprint(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        Image.open(file, formats=FORMATS)  # reads the header and no more
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _decode(path: Path, image_size: int) -> np.ndarray:
+    with Image.open(path, formats=FORMATS) as image:
+        ImageOps.exif_transpose(image, in_place=True)
+        square = (image_size, image_size)
+        return np.asarray(ImageOps.fit(_to_rgb(image), square, Image.Resampling.BICUBIC))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        # The high byte, as Pillow takes it of 16-bit colours; its conversion of grey clips at 255.
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ValueError("32-bit pixels, which have no fixed range; save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")
