@@ -30,10 +30,14 @@ class EvaluateCommand:
     settings: str | None = None
     """Recipe or settings file that a lone model or weights file was trained with; left out:
     the settings.toml beside it."""
-    dataset: Literal["cifar100", "demo"] | None = None
+    dataset: Literal["cifar100", "demo", "folder"] | None = None
     """Data set; left out: the one that the settings name."""
     data_dir: Path | None = None
-    """Where the official CIFAR-100 archive or folder lies; left out: as the settings say."""
+    """Where the official CIFAR-100 archive or folder lies, or the folder of images; left out: as
+    the settings say."""
+    image_size: int | None = None
+    """Height and width that the images of a folder are brought to; left out: as the settings
+    say."""
     batch_size: int = 128
     """Images at a time."""
     output_dir: Path | None = None
@@ -75,10 +79,11 @@ def run(command: EvaluateCommand) -> tuple[Report, Path]:
         raise ValueError(
             f"dataset: {command.target} does not say what it was trained on; give --dataset"
         )
-    data_dir = command.data_dir
-    if data_dir is None and trained.settings and trained.settings.dataset == name:
-        data_dir = trained.settings.data_dir
-    dataset = data.load(name, data_dir)
+    data_dir, image_size = command.data_dir, command.image_size
+    if trained.settings and trained.settings.dataset == name:
+        data_dir = data_dir or trained.settings.data_dir
+        image_size = image_size or trained.settings.image_size
+    dataset = data.load(name, data_dir, image_size)
     model = trained.model(dataset)
     report = evaluate(model, dataset, command.split, command.batch_size)
     folder = command.output_dir or trained.folder / "evaluation" / command.split

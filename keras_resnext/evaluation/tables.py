@@ -16,12 +16,15 @@ def as_text(report: Report) -> str:
         f"{report.samples} images of the {report.split} split",
         f"top-1 accuracy       {report.top1:8.2%}",
         f"top-5 accuracy       {report.top5:8.2%}",
-        f"superclass accuracy  {report.superclass:8.2%}",
-        "",
-        f"{'superclass':{width}}  images  accuracy of its classes",
     ]
-    for name, images, accuracy in _superclass_rows(report):
-        lines.append(f"{name:{width}}  {images:6}  {_percent(accuracy)}")
+    if report.superclass_names != report.class_names:  # a folder of images has none of their own
+        lines += [
+            f"superclass accuracy  {report.superclass:8.2%}",
+            "",
+            f"{'superclass':{width}}  images  accuracy of its classes",
+        ]
+        for name, images, accuracy in _superclass_rows(report):
+            lines.append(f"{name:{width}}  {images:6}  {_percent(accuracy)}")
     lines += ["", f"{'class':{width}}  images  accuracy  most often taken for"]
     for row in class_rows(report):
         confused = f"{row['mistaken_for']} ({row['mistakes']})" if row["mistakes"] else "-"
