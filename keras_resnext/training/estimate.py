@@ -82,6 +82,17 @@ def memory_bytes(model: keras.Model, batch_size: int) -> dict[str, int]:
     }
 
 
+def disk_bytes(model: keras.Model, keep: int) -> int:
+    """Estimate what a run leaves on the disk: checkpoints, one more while it is written, weights.
+
+    Args:
+        model: compiled.
+        keep: checkpoints that are kept.
+    """
+    memory = memory_bytes(model, batch_size=1)
+    return (keep + 1) * (memory["parameters"] + memory["optimizer"]) + 3 * memory["parameters"]
+
+
 def _bytes(variables):
     return sum(int(np.prod(v.shape)) * _item_size(v.dtype) for v in variables)
 

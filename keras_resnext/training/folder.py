@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def check(folder: Path, settings: Settings, resume: bool) -> Settings | None:
 
 def _check_writable(folder: Path) -> None:
     """Make a file where the folder will be, and remove it."""
-    there = next(parent for parent in folder.absolute().parents if parent.exists())
+    there = _nearest(folder)
     try:
         with tempfile.TemporaryFile(dir=there):
             pass
@@ -72,6 +73,26 @@ def _check_writable(folder: Path) -> None:
         raise RunError(
             f"output_dir: cannot write to {there}: {error.strerror}; choose another folder"
         ) from error
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Make sure that what a run leaves fits on the disk.
+
+    Raises:
+        RunError: fewer than `needed` bytes are free.
+    """
+    free = shutil.disk_usage(_nearest(folder)).free
+    if free < needed:
+        raise RunError(
+            f"output_dir: {free / 2**20:,.0f} MiB are free at {folder}, and the run leaves about "
+            f"{needed / 2**20:,.0f} MiB, most of it checkpoints; free some, choose another folder "
+            "or a lower --keep"
+        )
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder itself, or the nearest around it that is there."""
+    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
 
 
 def settings_of(folder: Path) -> Settings:

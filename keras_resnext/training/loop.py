@@ -24,6 +24,7 @@ from keras_resnext.training.compiled import (
     validation_batches,
 )
 from keras_resnext.training.environment import environment
+from keras_resnext.training.estimate import disk_bytes
 from keras_resnext.training.initial import load_initial_weights
 from keras_resnext.training.interruption import Interruption
 from keras_resnext.training.journal import WriteJournal
@@ -70,6 +71,7 @@ def train(settings: Settings, folder: Path, options: RunOptions) -> dict:
     if progress is None and settings.initial_weights is not None:
         load_initial_weights(model, settings.initial_weights)
     progress = progress or Progress()
+    run_folder.check_space(folder, disk_bytes(model, options.keep))
     run_folder.claim(folder, settings, options.resume)
     run_folder.write_json(folder / "environment.json", environment())
     begin = time.monotonic()
