@@ -6,10 +6,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from keras_resnext.data import Dataset
 from keras_resnext.files import write_text
 from keras_resnext.training.settings import Settings
 
 SETTINGS_FILE = "settings.toml"
+DATASET_FILE = "dataset.json"
 
 # What may differ between a run and its resumption: how far it goes, and where the data lies.
 FREE = ("epochs", "data_dir")
@@ -112,6 +114,24 @@ def settings_of(folder: Path) -> Settings:
         return Settings.from_file(path)
     except ValueError as error:
         raise RunError(str(error)) from error
+
+
+def write_description(folder: Path, dataset: Dataset) -> None:
+    """Write `dataset.json`: what a prediction needs to know of the data, without the data.
+
+    Args:
+        folder: of the run.
+        dataset: gives name, class names, size of the images in pixels, mean and standard deviation
+            per channel in pixel units.
+    """
+    values = {
+        "name": dataset.name,
+        "class_names": dataset.class_names,
+        "input_shape": dataset.input_shape,
+        "mean": dataset.mean,
+        "std": dataset.std,
+    }
+    write_json(folder / DATASET_FILE, values)
 
 
 def write_json(path: Path, values: dict) -> None:

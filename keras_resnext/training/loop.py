@@ -73,6 +73,7 @@ def train(settings: Settings, folder: Path, options: RunOptions) -> dict:
     progress = progress or Progress()
     run_folder.check_space(folder, disk_bytes(model, options.keep))
     run_folder.claim(folder, settings, options.resume)
+    run_folder.write_description(folder, dataset)
     run_folder.write_json(folder / "environment.json", environment())
     begin = time.monotonic()
     _fit(model, settings, dataset, folder, progress, checkpoints, options)

@@ -8,7 +8,7 @@ from tests.training.tiny import SETTINGS
 
 def test_a_folder_that_cannot_be_written_to(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(RunError, match="output_dir: cannot write to .*file"):
+    with pytest.raises(RunError, match=r"output_dir: cannot write to .*file"):
         check(tmp_path / "file" / "run", SETTINGS, resume=False)
 
 

@@ -39,6 +39,7 @@ def test_leaves_everything(whole):
         "best.weights.h5",
         "checkpoints",
         "curves.png",
+        "dataset.json",
         "environment.json",
         "history.csv",
         "journal.jsonl",
@@ -53,6 +54,9 @@ def test_leaves_everything(whole):
         json.loads((whole / "environment.json").read_text())["backend"] == keras.backend.backend()
     )
     assert "optimizer" not in str(arrays(whole / "last.weights.h5").keys())
+    described = json.loads((whole / "dataset.json").read_text())
+    assert len(described["class_names"]) == 12
+    assert described["input_shape"] == [32, 32, 3]
     results = json.loads((whole / "results.json").read_text())
     model = keras.saving.load_model(whole / "model.keras")
     np.testing.assert_array_equal(model.get_weights()[0], best_of(whole, model).get_weights()[0])

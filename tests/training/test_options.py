@@ -25,7 +25,7 @@ def test_names_the_option_that_is_impossible(options, message):
 
 def test_asks_for_a_gpu(monkeypatch):
     monkeypatch.setattr(machine, "accelerators", lambda: ())
-    with pytest.raises(ValueError, match="gpu: the backend .* finds none on this machine"):
+    with pytest.raises(ValueError, match=r"gpu: the backend .* finds none on this machine"):
         RunOptions(gpu=True)
     monkeypatch.setattr(machine, "accelerators", lambda: ("gpu:0",))
     assert RunOptions(gpu=True).gpu
