@@ -62,7 +62,8 @@ def train(settings: Settings, folder: Path, options: RunOptions) -> dict:
     for text in notices(settings, before):
         print(f"Note: {text}.")
     if settings.deterministic:
-        machine.make_deterministic()
+        machine.make_deterministic()  # before the backend starts
+    options.check_gpu()
     dataset = load_dataset(settings)
     batches = training_batches(settings, dataset, workers=options.workers)
     model = compiled_network(settings, dataset, len(batches), options.steps_per_execution)

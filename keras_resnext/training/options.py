@@ -55,6 +55,13 @@ class RunOptions:
                 f"steps_per_execution: Keras computes one at a time under PyTorch, got "
                 f"{self.steps_per_execution}; leave it out or choose another KERAS_BACKEND"
             )
+
+    def check_gpu(self) -> None:
+        """Make sure that a GPU is there where one is asked for; the backend starts here.
+
+        Raises:
+            ValueError: it finds none.
+        """
         if self.gpu and not machine.accelerators():
             raise ValueError(
                 f"gpu: the backend {BACKEND} finds none on this machine; leave the option out to "

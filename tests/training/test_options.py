@@ -26,9 +26,9 @@ def test_names_the_option_that_is_impossible(options, message):
 def test_asks_for_a_gpu(monkeypatch):
     monkeypatch.setattr(machine, "accelerators", lambda: ())
     with pytest.raises(ValueError, match=r"gpu: the backend .* finds none on this machine"):
-        RunOptions(gpu=True)
+        RunOptions(gpu=True).check_gpu()
     monkeypatch.setattr(machine, "accelerators", lambda: ("gpu:0",))
-    assert RunOptions(gpu=True).gpu
+    RunOptions(gpu=True).check_gpu()
 
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="the others can")
