@@ -1,0 +1,114 @@
+"""The command line of `scripts/export.py`."""
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from keras_resnext import data
+from keras_resnext.commands.line import parse, status
+from keras_resnext.export.saved_model import Exported, export_saved_model
+from keras_resnext.export.verification import TOLERANCE
+from keras_resnext.training.recipes import recipe
+from keras_resnext.training.trained import Trained, find_trained
+
+
+@dataclass(frozen=True)
+class ExportCommand:
+    """Export a trained ResNeXt, from any backend, to a SavedModel that TensorFlow Serving runs.
+
+    Writes OUTPUT_DIR/NAME/VERSION, the next free version, once its outputs on test images have
+    been found equal to the network's.
+    """
+
+    target: Path
+    """Folder of a run, NAME.keras, or NAME.weights.h5."""
+    format: Literal["saved_model"] = "saved_model"
+    """Format of the export."""
+    name: str | None = None
+    """Name of the model on a server; left out: that of the run or of the file."""
+    output_dir: Path = Path("saved_models")
+    """Folder of all exports."""
+    weights: Literal["best", "last"] = "best"
+    """Of a run: the weights of its best epoch on the validation split, or of its last."""
+    settings: str | None = None
+    """Recipe or settings file that a lone model or weights file was trained with; left out:
+    the settings.toml beside it."""
+    dataset: Literal["cifar100", "demo", "folder"] | None = None
+    """Data set; left out: the one that the settings name."""
+    data_dir: Path | None = None
+    """Where the official CIFAR-100 archive or folder lies, or the folder of images; left out: as
+    the settings say."""
+    image_size: int | None = None
+    """Height and width that the images of a folder are brought to; left out: as the settings
+    say."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line, export and print.
+
+    Args:
+        arguments: of the command line; None: those of the process.
+
+    Returns:
+        Exit status: 0; 1 after an error.
+    """
+    return status(lambda: _main(sys.argv[1:] if arguments is None else arguments))
+
+
+def _main(arguments: list[str]) -> int:
+    exported = run(
+        parse(ExportCommand, arguments), shlex.join(["python", "scripts/export.py", *arguments])
+    )
+    differences = ", ".join(f"{kind} {value:.1e}" for kind, value in exported.differences.items())
+    print(
+        f"Largest difference from the trained network on {exported.images} test images: "
+        f"{differences} (bound {TOLERANCE:g}; of logits, {TOLERANCE:g} of the largest)"
+    )
+    if not exported.warm:
+        print(
+            "Without requests to warm a server up; they are added where the package is installed "
+            "that has their messages: pip install --no-deps tensorflow-serving-api"
+        )
+    print(f"Exported to {exported.folder}")
+    return 0
+
+
+def run(command: ExportCommand, line: str) -> Exported:
+    """Export.
+
+    Args:
+        command: what to export.
+        line: the command line as it was typed, for the model card.
+
+    Raises:
+        ValueError: the target is not there, or does not fit the data.
+    """
+    given = recipe(command.settings) if command.settings else None
+    trained = find_trained(command.target, command.weights, given)
+    dataset = _dataset(command, trained)
+    name = command.name or _name(command.target)
+    return export_saved_model(trained, dataset, name, command.output_dir, line)
+
+
+def _dataset(command: ExportCommand, trained: Trained) -> data.Dataset:
+    name = command.dataset or (trained.settings and trained.settings.dataset)
+    if not name:
+        raise ValueError(
+            f"dataset: {command.target} does not say what it was trained on; give --dataset"
+        )
+    data_dir, image_size = command.data_dir, command.image_size
+    if trained.settings and trained.settings.dataset == name:
+        data_dir = data_dir or trained.settings.data_dir
+        image_size = image_size or trained.settings.image_size
+    return data.load(name, data_dir, image_size)
+
+
+def _name(target: Path) -> str:
+    """The run's, whose files are all called alike, or the file's."""
+    stem = target.name.removesuffix(".keras").removesuffix(".weights.h5")
+    if target.is_file() and stem not in ("best", "last", "model"):
+        return stem
+    folder = target.resolve() if target.is_dir() else target.resolve().parent
+    return folder.name

@@ -1,0 +1,57 @@
+"""The folded network as a TensorFlow function that every TensorFlow Serving runs."""
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+
+class Convolution(keras.layers.Conv2D):
+    """`keras.layers.Conv2D` by TensorFlow's plain operations.
+
+    Keras lets XLA compile a grouped convolution, and TensorFlow Serving switches XLA off. Keras
+    adds the bias by `BiasAdd`, which Grappler fuses with the convolution even where oneDNN is off,
+    into a kernel that refuses groups; `AddV2` it fuses for oneDNN alone.
+    """
+
+    def call(self, inputs):
+        """Convolve (batch, height, width, channels)."""
+        kernel = tf.convert_to_tensor(self.kernel)
+        out = tf.nn.convolution(
+            inputs, kernel, self.strides, self.padding.upper(), dilations=self.dilation_rate
+        )
+        if self.use_bias:
+            out = tf.raw_ops.AddV2(x=out, y=tf.convert_to_tensor(self.bias))
+        return self.activation(out)
+
+
+def frozen(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Turn a network into a function, its weights into constants.
+
+    `keras.export.ExportArchive` would keep variables, to be restored at each start of a server and
+    out of Grappler's reach.
+
+    Args:
+        model: of the functional API, channels last.
+    """
+
+    def clone(layer):
+        if not isinstance(layer, keras.Layer):  # an operation such as `keras.ops.split`
+            return layer
+        config = layer.get_config()
+        if isinstance(layer, keras.layers.Conv2D):
+            config.pop("lowering", None)
+            return Convolution.from_config(config)
+        return layer.__class__.from_config(config)
+
+    plain = keras.models.clone_model(model, clone_function=clone)
+    plain.set_weights(model.get_weights())
+    trainable = [variable.numpy() for variable in plain.trainable_variables]
+    others = [variable.numpy() for variable in plain.non_trainable_variables]
+
+    @tf.function(input_signature=[tf.TensorSpec(plain.input_shape, tf.float32)])
+    def network(images):
+        outputs, _ = plain.stateless_call(trainable, others, images, training=False)
+        return outputs
+
+    return network
