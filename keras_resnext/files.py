@@ -36,6 +36,7 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
         raise OSError(
@@ -75,3 +76,14 @@ class _WeightsInMemory(io.BytesIO):
 
     def __str__(self):
         return "memory.weights.h5"
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have a file's new name on the disk too: after a power cut the old file could be back."""
+    if os.name == "nt":  # opens no folders
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,4 +1,6 @@
+import os
 import resource
+import stat
 from contextlib import contextmanager
 
 import keras
@@ -57,6 +59,25 @@ def test_says_which_file_finds_no_room(tmp_path):
 def test_says_which_folder_is_not_there(tmp_path):
     with pytest.raises(OSError, match=r"cannot write .*no/a\.txt: No such file or directory"):
         write_text(tmp_path / "no/a.txt", "x")
+
+
+def test_file_then_name_then_folder_reach_the_disk(tmp_path, monkeypatch):
+    reached = []
+    fsync, rename = os.fsync, os.replace
+
+    def note_fsync(descriptor):
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        reached.append("folder" if is_folder else "file")
+        fsync(descriptor)
+
+    def note_rename(source, target):
+        reached.append("name")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(os, "replace", note_rename)
+    write_text(tmp_path / "a.txt", "x")
+    assert reached == ["file", "name", "folder"]
 
 
 def model():
