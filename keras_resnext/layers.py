@@ -84,18 +84,23 @@ class BatchNorm(keras.layers.BatchNormalization):
     - under mixed precision the moving statistics stay in float32, where Keras rounds them to the
       compute dtype at each step, and small changes are lost.
 
-    With a mask, renormalisation, synchronised statistics, or without `scale` or `center`, it
-    trains as Keras' layer does.
+    On several devices, each replica normalises by the statistics of its own part of the batch, and
+    the moving statistics follow the mean of the replicas' (PyTorch's DistributedDataParallel keeps
+    those of the first). With `synchronized=True` they are the statistics of the whole batch, as on
+    one device. Keras has that argument for TensorFlow only, and under JAX synchronises always.
+
+    With a mask, renormalisation, or without `scale` or `center`, it trains as Keras' layer does.
     """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args, synchronized=False, **kwargs):
         super().__init__(*args, **kwargs)
+        self.synchronized = synchronized
         self.autocast = False  # variables would come rounded to the compute dtype
 
     def call(self, inputs, training=None, mask=None):
         """Normalise (batch, height, width, channels), or channels first where `axis=1`."""
         inputs = ops.convert_to_tensor(inputs)
-        plain = self.scale and self.center and not self.renorm and not self.synchronized
+        plain = self.scale and self.center and not self.renorm
         if not (training and self.trainable and plain and mask is None and len(inputs.shape) == 4):
             return super().call(inputs, training=training, mask=mask)
         outputs, mean, variance = operations.batch_normalize(
@@ -104,6 +109,7 @@ class BatchNorm(keras.layers.BatchNormalization):
             ops.convert_to_tensor(self.beta),
             self.axis % 4,
             self.epsilon,
+            self.synchronized,
         )
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + batch * (1 - self.momentum))

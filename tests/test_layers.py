@@ -114,6 +114,17 @@ class TestBatchNorm:
         np.testing.assert_allclose(mean, 0.1 * x.mean(others), rtol=1e-5)
         np.testing.assert_allclose(variance, 0.9 + 0.1 * x.var(others, ddof=1), rtol=1e-5)
 
+    def test_synchronized_survives_a_round_trip_and_changes_nothing_on_one_device(self):
+        """On several devices it is tested in training/test_scale.py."""
+        x = image(2, 3, 4, 5) * 3 + 1
+        plain = BatchNorm()
+        layer = BatchNorm.from_config(BatchNorm(synchronized=True).get_config())
+        assert layer.synchronized
+        outputs = [ops.convert_to_numpy(bn(x, training=True)) for bn in (plain, layer)]
+        np.testing.assert_allclose(*outputs, rtol=1e-5, atol=1e-6)
+        for mine, expected in zip(layer.get_weights(), plain.get_weights(), strict=True):
+            np.testing.assert_allclose(mine, expected, rtol=1e-5)
+
     def test_mixed_precision_keeps_statistics_in_float32(self):
         """Rounded to bfloat16, 100 would not move for a batch whose mean is 100.2."""
         layer = BatchNorm(momentum=0.9, dtype="mixed_bfloat16")

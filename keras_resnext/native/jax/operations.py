@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
+import keras
 
 from keras_resnext.lowering.geometry import Geometry
 
@@ -29,7 +30,23 @@ def by_device(x, kernel, ways: Mapping[str, Callable]):
     return jax.lax.platform_dependent(x, kernel, cpu=ways["cpu"], default=ways["gpu"])
 
 
-def batch_normalize(x, gamma, beta, axis: int, epsilon: float):
+def batch_normalize(x, gamma, beta, axis: int, epsilon: float, synchronized: bool = False):
+    """One program computes all replicas, so their statistics are the whole batch's by nature.
+
+    Replica by replica is what has to be told apart, by an axis of its own, along which the batch
+    is spread over the devices.
+    """
+    distribution = keras.distribution.distribution()
+    if synchronized or distribution is None:
+        return _batch_normalize(x, gamma, beta, axis, epsilon)
+    parts = x.reshape(distribution.num_model_replicas, -1, *x.shape[1:])
+    out, mean, unbiased = jax.vmap(lambda part: _batch_normalize(part, gamma, beta, axis, epsilon))(
+        parts
+    )
+    return out.reshape(x.shape), mean.mean(0), unbiased.mean(0)
+
+
+def _batch_normalize(x, gamma, beta, axis: int, epsilon: float):
     """On two dimensions where channels are last: XLA's CPU reduces four dimensions slower."""
     shape = x.shape
     if axis == x.ndim - 1:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import torch
+import torch.distributed as dist
 
 from keras_resnext.lowering.geometry import Geometry
 
@@ -46,11 +47,52 @@ def by_device(x, kernel, ways: Mapping[str, Callable]):
     return ways["cpu" if x.device.type == "cpu" else "gpu"](x, kernel)
 
 
-def batch_normalize(x, gamma, beta, axis: int, epsilon: float):
+def batch_normalize(x, gamma, beta, axis: int, epsilon: float, synchronized: bool = False):
     """`batch_norm` on a channels_last view: half the time of Keras' elementwise steps on a CPU."""
+    if synchronized and dist.is_initialized():
+        return _batch_normalize_together(x, gamma, beta, axis, epsilon)
     mean, variance = torch.zeros_like(gamma), torch.zeros_like(gamma)
     # With momentum 1 the running statistics become the batch's own.
     out = torch.nn.functional.batch_norm(
         x.movedim(axis, 1), mean, variance, gamma, beta, training=True, momentum=1.0, eps=epsilon
     )
     return out.movedim(1, axis), mean, variance
+
+
+def _batch_normalize_together(x, gamma, beta, axis: int, epsilon: float):
+    """By the statistics of all processes, whose parts of the batch are of one size.
+
+    `torch.nn.SyncBatchNorm` works on GPUs only. The mean is agreed on before the deviations from
+    it are squared, because the mean square less the squared mean would cancel.
+    """
+    others = [a for a in range(x.ndim) if a != axis]
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    mean = _MeanOfProcesses.apply(wide.mean(others, keepdim=True))
+    deviation = wide - mean
+    variance = _MeanOfProcesses.apply(deviation.square().mean(others, keepdim=True))
+    gamma, beta = gamma.view(mean.shape), beta.view(mean.shape)
+    out = deviation * (gamma * torch.rsqrt(variance + epsilon)) + beta
+    count = x.numel() // x.shape[axis] * dist.get_world_size()
+    unbiased = variance * (count / max(count - 1, 1))
+    return out.to(x.dtype), mean.detach().flatten(), unbiased.detach().flatten()
+
+
+class _MeanOfProcesses(torch.autograd.Function):
+    """Mean over the processes, whose losses are averaged, too.
+
+    `torch.distributed.nn.functional.all_reduce` is deprecated, and its successor private.
+    """
+
+    @staticmethod
+    def forward(ctx, tensor):
+        return _mean_of_processes(tensor)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return _mean_of_processes(gradient)
+
+
+def _mean_of_processes(tensor):
+    total = tensor.clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(total)  # gloo knows no mean
+    return total / dist.get_world_size()
