@@ -1,0 +1,210 @@
+import dataclasses
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_resnext import native
+from keras_resnext.replicas import Replicas
+from keras_resnext.training import scale
+from tests.training.same_run import arrays
+from tests.training.scale_worker import Run, train
+from tests.training.tiny import SETTINGS, tiny_demo
+
+ROOT = Path(__file__).parents[2]
+LAST = "checkpoints/epoch00002-step0000000.weights.h5"
+
+# At such a learning rate two runs do not part where rounding turns the sign of a pre-activation.
+GENTLE = {"learning_rate": 0.002, "batch_norm": "synchronised"}
+WHOLE = Run("whole", GENTLE)
+STEP = {"epochs": 1, "warmup_epochs": 0.0, "momentum": 0.0, "nesterov": False}
+HALVES = [Run(f"half{i}", STEP, (0, 12), (i, 2)) for i in range(2)]
+TOGETHER = Run("together", STEP, (0, 12))
+
+
+def launch(folder, processes, *runs):
+    """Train on two replicas, in one process or two; give exit statuses and output."""
+    job = folder / "job.json"
+    values = {
+        "devices": 2 // processes,
+        "distributed": processes > 1,
+        "runs": [dataclasses.asdict(run) for run in runs],
+    }
+    job.write_text(json.dumps(values))
+    command = ["-m", "tests.training.scale_worker", str(job)]
+    variables = [{"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}]
+    if native.BACKEND == "torch":
+        command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *command]
+    elif processes > 1:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = "{}:{}".format(*free.getsockname())
+        variables = [
+            {
+                "KERAS_DISTRIBUTION_JOB_ADDRESSES": address,
+                "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
+                "KERAS_DISTRIBUTION_PROCESS_ID": str(index),
+            }
+            for index in range(2)
+        ]
+    started = [
+        subprocess.Popen(
+            [sys.executable, *command],
+            env={**os.environ, **own, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for own in variables
+    ]
+    outputs = [process.communicate(timeout=120)[0] for process in started]
+    return [process.returncode for process in started], "\n".join(outputs)
+
+
+def outcomes(folder, name):
+    return [json.loads(path.read_text()) for path in sorted(folder.glob(f"{name}-process*.json"))]
+
+
+def assert_close(actual, expected):
+    """The same but for rounding."""
+    assert actual.keys() == expected.keys()
+    for name in expected:
+        bound = 1e-4 * np.abs(expected[name]).max()
+        np.testing.assert_allclose(actual[name], expected[name], rtol=0, atol=bound, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run on one device."""
+    folder = tmp_path_factory.mktemp("one")
+    return train(folder, WHOLE)["history"], arrays(folder / "whole" / LAST)
+
+
+@pytest.mark.skipif(native.BACKEND == "torch", reason="needs a process for each device")
+def test_two_devices_of_one_process_equal_one(whole, tmp_path):
+    history, weights = whole
+    status, output = launch(tmp_path, 1, WHOLE, TOGETHER)
+    assert status == [0], output
+    (outcome,) = outcomes(tmp_path, "whole")
+    assert_close(arrays(tmp_path / "whole" / LAST), weights)
+    for mine, expected in zip(outcome["history"], history, strict=True):
+        assert_close(mine, expected)
+    assert_is_mean_of_halves(tmp_path)
+
+
+def test_two_replicas_stop_resume_and_end_as_one(whole, tmp_path):
+    """Two replicas, one, two, and where one of two processes can be killed, one again."""
+    history, weights = whole
+    processes = 1 if native.BACKEND == "tensorflow" else 2
+    stopped = dataclasses.replace(WHOLE, signal=signal.SIGTERM, before=(1, 1))
+    torchs = [TOGETHER] if native.BACKEND == "torch" else []
+    status, output = launch(tmp_path, processes, stopped, *torchs)
+    assert set(status) == {0}, output
+    found = outcomes(tmp_path, "whole")
+    assert len(found) == processes
+    for outcome in found:  # the signal came to the last process
+        assert outcome["signal"] == signal.SIGTERM
+        assert_close(outcome["history"][0], history[0])
+
+    if torchs:
+        assert_is_mean_of_halves(tmp_path)
+
+    stopped = dataclasses.replace(WHOLE, signal=signal.SIGINT, before=(1, 2))
+    assert train(tmp_path, stopped)["signal"] == signal.SIGINT
+
+    if processes == 1:
+        status, output = launch(tmp_path, 1, WHOLE)
+        assert status == [0], output
+        (outcome,) = outcomes(tmp_path, "whole")
+    else:
+        status, output = launch(tmp_path, 2, dataclasses.replace(stopped, signal=9, before=(1, 4)))
+        assert 0 not in status
+        assert "ProcessLost: another of the 2 processes is gone" in output
+        outcome = train(tmp_path, WHOLE)
+    assert_close(outcome["history"][0], history[1])
+    assert_close(arrays(tmp_path / "whole" / LAST), weights)
+
+
+def assert_is_mean_of_halves(folder):
+    """Per-replica statistics: one step of plain SGD is the mean of two devices' own steps."""
+    losses = [train(folder, run)["history"][0]["loss"] for run in HALVES]
+    name = "checkpoints/epoch00001-step0000000.weights.h5"
+    one, other, both = (arrays(folder / run.name / name) for run in (*HALVES, TOGETHER))
+    assert_close(both, {key: (one[key] + other[key]) / 2 for key in one})
+    for outcome in outcomes(folder, TOGETHER.name):
+        np.testing.assert_allclose(outcome["history"][0]["loss"], np.mean(losses), rtol=1e-5)
+
+
+class TestRefusals:
+    def test_no_device(self):
+        with pytest.raises(ValueError, match="devices: expected 1 or more, got 0"):
+            scale.start(0)
+
+    @pytest.mark.skipif(native.BACKEND == "torch", reason="see below")
+    def test_more_devices_than_there_are(self):
+        with pytest.raises(ValueError, match=r"devices: expected at most the \d+ that .* sees"):
+            scale.start(99)
+
+    @pytest.mark.skipif(native.BACKEND != "torch", reason="PyTorch's")
+    def test_torch_without_torchrun(self):
+        with pytest.raises(ValueError, match=r"Type: torchrun --nproc-per-node 2 .*--distributed"):
+            scale.start(2)
+        with pytest.raises(ValueError, match="was not started by torchrun"):
+            scale.start(distributed=True)
+
+    @pytest.mark.skipif(native.BACKEND != "torch", reason="PyTorch's")
+    def test_torchrun_without_distributed(self, monkeypatch):
+        """Within DistributedDataParallel, too, fit would train each copy apart."""
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        with pytest.raises(ValueError, match=r"one of 2 processes.*Add --distributed"):
+            scale.start()
+
+    @pytest.mark.skipif(native.BACKEND != "jax", reason="JAX's")
+    def test_jax_without_addresses(self):
+        with pytest.raises(ValueError, match="Set KERAS_DISTRIBUTION_JOB_ADDRESSES"):
+            scale.start(distributed=True)
+
+    @pytest.mark.skipif(native.BACKEND != "tensorflow", reason="TensorFlow's")
+    def test_tensorflow_in_several_processes(self, monkeypatch):
+        with pytest.raises(ValueError, match=r"keras/issues/20585.*KERAS_BACKEND=jax or torch"):
+            scale.start(distributed=True)
+        cluster = {"worker": ["one:1", "two:1"]}
+        monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster}))
+        with pytest.raises(ValueError, match="unset TF_CONFIG"):
+            scale.start()
+
+    def test_batches_that_cannot_be_shared(self):
+        dataset = tiny_demo("demo")
+        with pytest.raises(ValueError, match="batch_size: expected a multiple of the 8 replicas"):
+            scale.check(SETTINGS, dataset, Replicas(8))
+        settings = dataclasses.replace(SETTINGS, batch_size=16)
+        with pytest.raises(ValueError, match="leave a last batch of 12, which 8 replicas"):
+            scale.check(settings, dataset, Replicas(8))
+        scale.check(dataclasses.replace(settings, drop_remainder=True), dataset, Replicas(8))
+
+    @pytest.mark.skipif(native.BACKEND != "tensorflow", reason="TensorFlow's")
+    @pytest.mark.parametrize(
+        "setting", [{"accumulate_steps": 2}, {"clip_norm": 1.0}, {"precision": "mixed_float16"}]
+    )
+    def test_tensorflow_needs_the_whole_gradient(self, setting):
+        settings = dataclasses.replace(SETTINGS, **setting)
+        scale.check(settings, tiny_demo("demo"), Replicas(1))
+        with pytest.raises(ValueError, match="see each replica's own gradient"):
+            scale.check(settings, tiny_demo("demo"), Replicas(2))
+
+    @pytest.mark.parametrize("other", [3, 1 << 23])
+    def test_processes_that_differ(self, monkeypatch, other):
+        replicas = Replicas(2, 0, 2)
+        monkeypatch.setattr(scale.native, "largest", lambda value: value)
+        scale.check_same("settings", "mine", replicas)
+        monkeypatch.setattr(
+            scale.native, "largest", lambda value: max(value, other if value > 0 else -other)
+        )
+        with pytest.raises(ValueError, match="settings: the 2 processes differ"):
+            scale.check_same("settings", "mine", replicas)
