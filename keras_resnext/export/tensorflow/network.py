@@ -11,7 +11,8 @@ class Convolution(keras.layers.Conv2D):
 
     Keras lets XLA compile a grouped convolution, and TensorFlow Serving switches XLA off. Keras
     adds the bias by `BiasAdd`, which Grappler fuses with the convolution even where oneDNN is off,
-    into a kernel that refuses groups; `AddV2` it fuses for oneDNN alone.
+    into a kernel that refuses groups. `AddV2` it fuses for oneDNN alone; but where a shortcut is
+    added next, it joins the two additions instead.
     """
 
     def call(self, inputs):
@@ -21,7 +22,8 @@ class Convolution(keras.layers.Conv2D):
             inputs, kernel, self.strides, self.padding.upper(), dilations=self.dilation_rate
         )
         if self.use_bias:
-            out = tf.raw_ops.AddV2(x=out, y=tf.convert_to_tensor(self.bias))
+            bias = tf.convert_to_tensor(self.bias)
+            out = tf.add(out, bias) if self.groups > 1 else tf.nn.bias_add(out, bias)
         return self.activation(out)
 
 
