@@ -1,0 +1,166 @@
+"""The command line of `scripts/predict.py`."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import keras
+import numpy as np
+
+from keras_resnext import data
+from keras_resnext.commands.line import parse, status
+from keras_resnext.files import write_text
+from keras_resnext.prediction.description import read_description
+from keras_resnext.prediction.images import find_images
+from keras_resnext.prediction.picture import MOST, check_picture, draw_predictions
+from keras_resnext.prediction.predictions import Prediction, predict
+from keras_resnext.prediction.predictor import Predictor, from_trained
+from keras_resnext.prediction.saved_model import is_saved_model, opened_saved_model
+from keras_resnext.prediction.tables import as_json, as_text
+from keras_resnext.training.recipes import recipe
+from keras_resnext.training.trained import Trained, find_trained
+
+SKIPPED = 3
+
+
+@dataclass(frozen=True)
+class PredictCommand:
+    """Say what images show: the likeliest classes of each, by a trained ResNeXt.
+
+    Files that cannot be read are reported and skipped; the exit status is 3 then, and 1 if none
+    can be read.
+    """
+
+    source: Path
+    """Folder of a run, NAME.keras, NAME.weights.h5, or a SavedModel: saved_models/NAME/VERSION."""
+    images: tuple[str, ...]
+    """Image files, folders of such, or patterns such as 'photos/**/*.jpg'."""
+    top: int = 5
+    """How many classes to show of each image."""
+    json: str | None = None
+    """File to write the predictions to; -: print them instead of the table."""
+    plot: Path | None = None
+    """NAME.png to draw the first images and their classes in."""
+    batch_size: int = 128
+    """Images at a time."""
+    weights: Literal["best", "last"] = "best"
+    """Of a run: the weights of its best epoch on the validation split, or of its last."""
+    settings: str | None = None
+    """Recipe or settings file that a lone model or weights file was trained with; left out:
+    the settings.toml beside it."""
+    dataset: Literal["cifar100", "demo", "folder"] | None = None
+    """Data set that names the classes; left out: the run's dataset.json, else the data set that
+    the settings name."""
+    data_dir: Path | None = None
+    """Where that data set lies, if it has to be loaded; left out: as the settings say."""
+    image_size: int | None = None
+    """Height and width of a folder's images, if it has to be loaded; left out: as the settings
+    say."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line, predict, print and write.
+
+    Args:
+        arguments: of the command line; None: those of the process.
+
+    Returns:
+        Exit status: 0; 3 if some images could not be read; 1 if none could, or after an error.
+    """
+    return status(lambda: _main(parse(PredictCommand, arguments)))
+
+
+def _main(command: PredictCommand) -> int:
+    _check(command)
+    paths = find_images(command.images)
+    predictions: list[Prediction] = []
+    unreadable: dict[Path, str] = {}
+    shown: list[np.ndarray] = []
+    advance = _progress(len(paths), command.batch_size)
+    with _predictor(command) as predictor:
+        for batch in predict(predictor, paths, command.top, command.batch_size):
+            predictions += batch.predictions
+            unreadable |= batch.unreadable
+            shown.extend(batch.images[: MOST - len(shown)].copy())
+            advance(len(predictions) + len(unreadable))
+    for path, reason in unreadable.items():
+        print(f"skipped {path}: {reason}", file=sys.stderr)
+    if not predictions:
+        raise ValueError(f"images: none of {len(paths)} can be read")
+    _write(command, predictions, unreadable, shown)
+    return SKIPPED if unreadable else 0
+
+
+def _check(command):
+    for name in ("top", "batch_size"):
+        if getattr(command, name) < 1:
+            raise ValueError(f"{name}: expected 1 or more, got {getattr(command, name)}")
+    if command.plot:
+        check_picture(command.plot)
+    for name in ("json", "plot"):
+        value = getattr(command, name)
+        if value not in (None, "-") and not Path(value).absolute().parent.is_dir():
+            raise ValueError(f"{name}: {Path(value).parent} is no folder; make it first")
+
+
+@contextmanager
+def _predictor(command: PredictCommand) -> Iterator[Predictor]:
+    if is_saved_model(command.source):
+        _check_not_given(command)
+        with opened_saved_model(command.source) as predictor:
+            yield predictor
+    else:
+        given = recipe(command.settings) if command.settings else None
+        trained = find_trained(command.source, command.weights, given)
+        yield from_trained(trained, _dataset(command, trained))
+
+
+def _check_not_given(command):
+    for name in ("settings", "dataset", "data_dir", "image_size"):
+        if (value := getattr(command, name)) is not None:
+            raise ValueError(f"{name}: a SavedModel knows its own, got {value}; leave it out")
+
+
+def _dataset(command: PredictCommand, trained: Trained) -> data.Dataset:
+    name, data_dir, image_size = command.dataset, command.data_dir, command.image_size
+    if name is data_dir is image_size is None and (known := read_description(trained.folder)):
+        return known
+    if name is None and trained.settings:
+        name = trained.settings.dataset
+    if name is None:
+        raise ValueError(
+            f"dataset: {command.source} does not say what it was trained on; give --dataset"
+        )
+    if trained.settings and trained.settings.dataset == name:
+        data_dir = data_dir or trained.settings.data_dir
+        image_size = image_size or trained.settings.image_size
+    return data.load(name, data_dir, image_size)
+
+
+def _progress(count: int, batch_size: int) -> Callable[[int], None]:
+    """Show a bar on a terminal, if there is more than a batch. The table alone goes to stdout."""
+    if count <= batch_size or not sys.stderr.isatty():
+        return lambda done: None
+    with redirect_stdout(sys.stderr):
+        bar = keras.utils.Progbar(count, unit_name="image")
+
+    def advance(done: int) -> None:
+        with redirect_stdout(sys.stderr):
+            bar.update(done)
+
+    return advance
+
+
+def _write(command, predictions, unreadable, shown):
+    text = as_json(command.source, predictions, unreadable) if command.json else None
+    if command.json == "-":
+        print(text, end="")
+    else:
+        print(as_text(predictions))
+        if text:
+            write_text(command.json, text)
+    if command.plot:
+        draw_predictions(predictions, shown, command.plot)
