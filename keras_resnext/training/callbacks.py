@@ -8,14 +8,16 @@ from pathlib import Path
 
 import keras
 
-from keras_resnext.files import write_text, written_whole
+from keras_resnext.files import write_text, write_weights
+from keras_resnext.replicas import Replicas
 from keras_resnext.training.averaging import averaged
 from keras_resnext.training.checkpoints import Checkpoints
 from keras_resnext.training.curves import draw_curves
-from keras_resnext.training.interruption import Interrupted, Interruption
+from keras_resnext.training.interruption import Interrupted
 from keras_resnext.training.metrics import metrics_state, restore_metrics
 from keras_resnext.training.progress import Progress
 from keras_resnext.training.report import write_report
+from keras_resnext.training.scale import AgreedInterruption, alone
 
 
 class Diverged(ArithmeticError):  # noqa: N818 - names what happened
@@ -56,12 +58,14 @@ class RecordEpochs(keras.callbacks.Callback):
     Args:
         folder: gets `last.weights.h5` and `best.weights.h5`, without optimizer state.
         progress: gets the row and the best value.
+        replicas: of the run; its chief saves.
     """
 
-    def __init__(self, folder: Path, progress: Progress):
+    def __init__(self, folder: Path, progress: Progress, replicas: Replicas):
         super().__init__()
         self.folder = folder
         self.progress = progress
+        self.replicas = replicas
         self._begin = 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -79,12 +83,13 @@ class RecordEpochs(keras.callbacks.Callback):
             self.progress.best_accuracy = row["val_accuracy"]
             self.progress.best_epoch = epoch + 1
             names.append("best")
-        # A second model over the same layers is not compiled: its file holds no optimizer state.
-        weights_only = keras.Model(self.model.inputs, self.model.outputs)
         with averaged(self.model):
-            for name in names:
-                with written_whole(self.folder / f"{name}.weights.h5") as temporary:
-                    weights_only.save_weights(temporary)
+            if self.replicas.is_chief:
+                with alone():
+                    # Not compiled, a model over the same layers has no optimizer state to save.
+                    weights_only = keras.Model(self.model.inputs, self.model.outputs)
+                    for name in names:
+                        write_weights(self.folder / f"{name}.weights.h5", weights_only)
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
@@ -105,7 +110,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self,
         checkpoints: Checkpoints,
         progress: Progress,
-        interruption: Interruption,
+        interruption: AgreedInterruption,
         steps_per_epoch: int,
         every: int = 0,
     ):

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 
 from keras_resnext.files import UNFINISHED, write_text, write_weights
+from keras_resnext.training.optimizer import build_optimizer
 from keras_resnext.training.progress import Progress
 
 WEIGHTS = ".weights.h5"
@@ -159,7 +160,7 @@ def _restore(model: keras.Model, path: Path, entry: dict) -> None:
     Raises:
         CheckpointError: they are another network's or optimizer's.
     """
-    model.optimizer.build(model.trainable_variables)
+    build_optimizer(model)
     problem = _difference(entry["shapes"], _shapes(model))
     if problem is None:
         try:

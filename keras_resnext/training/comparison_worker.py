@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 
 from keras_resnext.evaluation import evaluate
-from keras_resnext.files import write_text, written_whole
+from keras_resnext.files import write_text, write_weights
 from keras_resnext.training.compiled import compiled_network, load_dataset, training_batches
 from keras_resnext.training.environment import environment
 from keras_resnext.training.settings import Settings
@@ -51,8 +51,7 @@ def work(job: dict) -> dict:
     model = compiled_network(settings, dataset, len(batches))
     weights = Path(job["weights"])
     if not weights.exists():
-        with written_whole(weights) as temporary:
-            model.save_weights(temporary)
+        write_weights(weights, model)
     model.load_weights(weights)
     record = LossOfEachStep(job["max_steps"])
     model.fit(batches, epochs=settings.epochs, shuffle=False, callbacks=[record], verbose=2)

@@ -46,7 +46,7 @@ def compiled_network(
     model.compile(
         optimizer(settings, steps_per_epoch),
         loss=loss,
-        metrics=["accuracy"],
+        weighted_metrics=["accuracy"],  # on several devices some samples are there to fill up
         steps_per_execution=steps_per_execution,
     )
     return model

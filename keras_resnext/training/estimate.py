@@ -9,6 +9,7 @@ import numpy as np
 from keras_resnext.training.compiled import compiled_network, load_dataset, training_batches
 from keras_resnext.training.environment import device
 from keras_resnext.training.network import resolved
+from keras_resnext.training.optimizer import build_optimizer
 from keras_resnext.training.settings import Settings
 
 MEASURED_STEPS = 2
@@ -68,7 +69,7 @@ def memory_bytes(model: keras.Model, batch_size: int) -> dict[str, int]:
     Returns:
         Sizes of parameters, gradients, optimizer state and activations.
     """
-    model.optimizer.build(model.trainable_variables)
+    build_optimizer(model)
     activations = sum(
         int(np.prod(tensor.shape[1:])) * _item_size(tensor.dtype)
         for layer in model.layers

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from keras_resnext.data import Dataset
-from keras_resnext.files import write_text
+from keras_resnext.files import UNFINISHED, write_text
 from keras_resnext.training.settings import Settings
 
 SETTINGS_FILE = "settings.toml"
@@ -32,19 +32,20 @@ def claim(folder: Path, settings: Settings, resume: bool) -> None:
     Raises:
         RunError: the run exists and is not to be resumed; it is to be resumed and does not exist
             or has other settings; the folder cannot be made.
+        OSError: the settings cannot be written.
     """
     check(folder, settings, resume)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / SETTINGS_FILE, settings.to_toml())
     except OSError as error:
-        raise RunError(f"output_dir: cannot write to {folder}: {error}") from error
+        raise RunError(f"output_dir: cannot make {folder}: {error.strerror}") from error
+    write_text(folder / SETTINGS_FILE, settings.to_toml())
 
 
 def check(folder: Path, settings: Settings, resume: bool) -> Settings | None:
     """Raise the errors of `claim`, write nothing, and give the settings a resumed run has had."""
     if not resume:
-        if folder.exists():
+        if folder.exists() and not _is_empty(folder):
             raise RunError(
                 f"the run {folder} exists already; continue it with --resume, or give this one "
                 "another --run-name"
@@ -63,6 +64,11 @@ def check(folder: Path, settings: Settings, resume: bool) -> Settings | None:
             "Leave them out, or start a run with another --run-name."
         )
     return before
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether a kill left it before the run had its settings: there is nothing to continue."""
+    return all(path.name.startswith(UNFINISHED) for path in folder.iterdir())
 
 
 def _check_writable(folder: Path) -> None:

@@ -3,11 +3,15 @@
 import time
 from pathlib import Path
 
+import keras
+
+from keras_resnext import native
 from keras_resnext.data import Dataset
 from keras_resnext.evaluation import Report, evaluate
 from keras_resnext.files import written_whole
-from keras_resnext.native import machine
+from keras_resnext.replicas import Replicas
 from keras_resnext.training import folder as run_folder
+from keras_resnext.training import scale
 from keras_resnext.training.averaging import ValidateAverages
 from keras_resnext.training.callbacks import (
     RecordEpochs,
@@ -16,7 +20,6 @@ from keras_resnext.training.callbacks import (
     WriteHistory,
     write_history,
 )
-from keras_resnext.training.checkpoints import Checkpoints
 from keras_resnext.training.compiled import (
     compiled_network,
     load_dataset,
@@ -36,6 +39,7 @@ from keras_resnext.training.progress_bar import ShowProgress
 from keras_resnext.training.remaining import Remaining
 from keras_resnext.training.report import write_report
 from keras_resnext.training.settings import Settings
+from keras_resnext.training.shares import Shares
 from keras_resnext.training.tensorboard import tensorboard
 
 
@@ -59,54 +63,60 @@ def train(settings: Settings, folder: Path, options: RunOptions) -> dict:
     """
     settings = resolved(settings)
     before = run_folder.check(folder, settings, options.resume)
+    if settings.deterministic:
+        native.machine.make_deterministic()  # before the backend starts
+    replicas = scale.start(options.devices, options.distributed)
+    options.check_gpu()
     for text in notices(settings, before):
         print(f"Note: {text}.")
-    if settings.deterministic:
-        machine.make_deterministic()  # before the backend starts
-    options.check_gpu()
     dataset = load_dataset(settings)
-    batches = training_batches(settings, dataset, workers=options.workers)
-    model = compiled_network(settings, dataset, len(batches), options.steps_per_execution)
-    checkpoints = Checkpoints(folder / "checkpoints", options.keep)
+    scale.check(settings, dataset, replicas)
+    scale.check_same("settings", settings.to_toml(), replicas)
+    begin = time.monotonic()
+    with scale.scope(replicas):
+        progress = _fit(settings, dataset, folder, options, replicas)
+    return _finish(settings, dataset, folder, progress, time.monotonic() - begin, replicas)
+
+
+def _fit(
+    settings: Settings, dataset: Dataset, folder: Path, options: RunOptions, replicas: Replicas
+) -> Progress:
+    """Train up to the last epoch, from the beginning or from where the run has come to."""
+    batches = training_batches(settings, dataset, workers=options.workers, shard=replicas.shard)
+    steps = len(batches)
+    model = compiled_network(settings, dataset, steps, options.steps_per_execution)
+    checkpoints = scale.SharedCheckpoints(folder / "checkpoints", options.keep, replicas)
     progress = checkpoints.load(model) if options.resume else None
     if progress is None and settings.initial_weights is not None:
         load_initial_weights(model, settings.initial_weights)
     progress = progress or Progress()
+    batches.set_epoch(progress.epoch)
     run_folder.check_space(folder, disk_bytes(model, options.keep))
-    run_folder.claim(folder, settings, options.resume)
-    run_folder.write_description(folder, dataset)
-    run_folder.write_json(folder / "environment.json", environment())
-    begin = time.monotonic()
-    _fit(model, settings, dataset, folder, progress, checkpoints, options)
-    write_history(folder, progress)
-    results = _finish(settings, dataset, folder, progress, time.monotonic() - begin)
-    write_report(folder)
-    return results
-
-
-def _fit(model, settings, dataset, folder, progress, checkpoints, options) -> None:
-    batches = training_batches(settings, dataset, progress.epoch, options.workers)
-    steps = len(batches)
-    callbacks = [
-        StopOnNaN(progress),
-        ValidateAverages(),
-        RecordEpochs(folder, progress),
-        WriteHistory(folder, progress),
-        WriteJournal(folder, progress, steps, settings.epochs),
-        ShowProgress(progress, settings.batch_size, steps, settings.epochs),
-    ]
-    if options.tensorboard:
-        callbacks.append(tensorboard(folder / "tensorboard"))
+    reports = _reports(settings, folder, options, progress, steps) if replicas.is_chief else []
+    if replicas.is_chief:
+        run_folder.claim(folder, settings, options.resume)
+        run_folder.write_description(folder, dataset)
+        count = {"replicas": replicas.count, "processes": replicas.process_count}
+        run_folder.write_json(folder / "environment.json", {**environment(), **count})
+    native.replicas.synchronise(model)
+    validation: keras.utils.PyDataset = validation_batches(settings, dataset)
+    if replicas.count > 1:
+        validation = Shares(validation, len(dataset.validation), replicas)
     with Interruption() as interruption:
-        # Last: it counts the steps that the others go by, and raises.
-        callbacks.append(
-            SaveCheckpoints(checkpoints, progress, interruption, steps, options.checkpoint_every)
-        )
+        agreed = scale.AgreedInterruption(interruption, replicas)
         arguments = {
-            "validation_data": validation_batches(settings, dataset),
+            "validation_data": validation,
             # Keras would draw an order of batches of its own; Batches shuffles the samples.
             "shuffle": False,
-            "callbacks": callbacks,
+            "callbacks": [
+                *native.replicas.callbacks(),
+                agreed,
+                StopOnNaN(progress),
+                ValidateAverages(),
+                RecordEpochs(folder, progress, replicas),
+                *reports,
+                SaveCheckpoints(checkpoints, progress, agreed, steps, options.checkpoint_every),
+            ],
             "verbose": 0,
         }
         if progress.step and progress.epoch < settings.epochs:
@@ -115,19 +125,38 @@ def _fit(model, settings, dataset, folder, progress, checkpoints, options) -> No
             batches.set_epoch(progress.epoch)
         if progress.epoch < settings.epochs:
             model.fit(batches, initial_epoch=progress.epoch, epochs=settings.epochs, **arguments)
+    return progress
+
+
+def _reports(
+    settings: Settings, folder: Path, options: RunOptions, progress: Progress, steps: int
+) -> list[keras.callbacks.Callback]:
+    """Callbacks that tell the user of the run."""
+    callbacks = [
+        WriteHistory(folder, progress),
+        WriteJournal(folder, progress, steps, settings.epochs),
+        ShowProgress(progress, settings.batch_size, steps, settings.epochs),
+    ]
+    return [*callbacks, tensorboard(folder / "tensorboard")] if options.tensorboard else callbacks
 
 
 def _finish(
-    settings: Settings, dataset: Dataset, folder: Path, progress: Progress, seconds: float
+    settings: Settings,
+    dataset: Dataset,
+    folder: Path,
+    progress: Progress,
+    seconds: float,
+    replicas: Replicas,
 ) -> dict:
-    """Evaluate last and best weights on the test split, and save the best as a model."""
+    """Evaluate last and best weights on the test split, and save the best as a model.
+
+    Each process evaluates all of it, by itself.
+    """
     model = build_network(settings, dataset.input_shape, dataset.num_classes)
     reports: dict[str, Report] = {}
     for name in ("last", "best"):
         model.load_weights(folder / f"{name}.weights.h5")
         reports[name] = evaluate(model, dataset, "test", settings.batch_size)
-    with written_whole(folder / "model.keras") as temporary:
-        model.save(temporary)
     results = {
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
@@ -139,5 +168,10 @@ def _finish(
         "parameters": model.count_params(),
         "seconds": round(seconds, 1),
     }
-    run_folder.write_json(folder / "results.json", results)
+    if replicas.is_chief:
+        with written_whole(folder / "model.keras") as temporary:
+            model.save(temporary)
+        write_history(folder, progress)
+        run_folder.write_json(folder / "results.json", results)
+        write_report(folder)
     return results

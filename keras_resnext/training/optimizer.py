@@ -92,3 +92,12 @@ class CoupledSGD(keras.optimizers.SGD):
         """Give the arguments that make this optimizer again."""
         names = ("coupled_weight_decay", "backbone_rate", "frozen_steps", "head")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def build_optimizer(model: keras.Model) -> None:
+    """Make the variables of a compiled model's optimizer, once.
+
+    Built twice, Keras' `LossScaleOptimizer` has some of them twice.
+    """
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)

@@ -31,6 +31,12 @@ class RunOptions:
     steps_per_execution: int = 1
     """Steps that are computed at a time, without a look at loss, signals or checkpoints in
     between; spares an accelerator the wait for Python. Not under PyTorch."""
+    devices: int = 1
+    """Devices of this host to train on, each with its part of every batch (TensorFlow, JAX); see
+    docs/distributed.md."""
+    distributed: bool = False
+    """This is one of several processes of the run (PyTorch by torchrun, JAX); see
+    docs/distributed.md."""
     gpu: bool = False
     """Stop where the backend finds no GPU, instead of training on the CPU."""
     tensorboard: bool = False

@@ -25,3 +25,10 @@ def test_a_disk_too_small(tmp_path):
     check_space(tmp_path / "run", 1)
     with pytest.raises(RunError, match=r"output_dir: [\d,]+ MiB are free .* or a lower --keep"):
         check_space(tmp_path / "run", 2 * free)
+
+
+def test_a_folder_that_a_kill_left_before_its_settings(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/.writing-settings.toml").touch()
+    claim(tmp_path / "run", SETTINGS, resume=False)
+    assert settings_of(tmp_path / "run") == SETTINGS
