@@ -6,11 +6,32 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
+
 CONFIG = "config.json"
 MEMBERS = {CONFIG, "metadata.json", "model.weights.h5"}
 PACKAGES = ("builtins", "keras", "keras_resnext")
 # Keras' names for what carries code, or refers to it: Python, a SavedModel, a pickled module.
 WITH_CODE = ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper")
+
+
+def load_model(path: Path) -> keras.Model:
+    """Load a `.keras` file that passes `check_model_file`, in safe mode and without compiling.
+
+    Raises:
+        ValueError: it does not pass, or Keras cannot read it.
+    """
+    check_model_file(path)
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises nearly any kind for a damaged file
+        raise ValueError(f"model: {path} cannot be loaded: {reason(error)}") from error
+
+
+def reason(error: Exception) -> str:
+    """In one line: the first of a message, or what Keras, which lists all layers, gives for one."""
+    first, *rest = (str(error) or type(error).__name__).split("\n\n")
+    return (rest[0] if first.startswith("A total of") and rest else first).splitlines()[0]
 
 
 def check_model_file(path: Path) -> None:

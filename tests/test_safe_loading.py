@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_resnext.commands import evaluate, export
 from keras_resnext.commands.predict import main
 from keras_resnext.safe import check_model_file
 from keras_resnext.training.folder import DATASET_FILE, SETTINGS_FILE
+from keras_resnext.training.initial import load_initial_weights
+from keras_resnext.training.network import build_network
 from tests.data.test_official import crafted  # noqa: F401 - a fixture
 from tests.data.test_unpickling import Touch
 from tests.prediction.conftest import leave_trained
-from tests.training.tiny import shrink
+from tests.training.tiny import SETTINGS, shrink
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +192,29 @@ def test_a_file_of_another_kind(run, content, message, refused):
     assert message in refused(run / "model.keras")
 
 
+def test_a_layer_that_cannot_be_made(run, refused):
+    path = spoil_config(run / "model.keras", config={"threshold": "high", "evil": 1})
+    assert "cannot be loaded: " in refused(path)
+
+
+@pytest.mark.parametrize("command", [evaluate.main, export.main])
+def test_every_command_refuses(run, command, capsys):
+    spoil_config(run / "model.keras", module="os", class_name="system", config={})
+    assert command([str(run / "model.keras")]) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "names system of os" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("whole.h5", "expected NAME.weights.h5"), ("damaged.keras", "damaged or no .keras file")],
+)
+def test_weights_to_begin_with(tmp_path, name, message):
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(ValueError, match=message):
+        load_initial_weights(build_network(SETTINGS, (32, 32, 3), 2), tmp_path / name)
+
+
 @pytest.mark.parametrize("config", ["{", "[" * 100_000])
 def test_a_damaged_configuration(run, config, refused):
     path = run / "model.keras"
@@ -224,20 +250,25 @@ def virtual(file, name, secret):
     file.create_virtual_dataset(name, layout)
 
 
+@pytest.mark.parametrize("name", ["best.weights.h5", "model.keras"])
 @pytest.mark.parametrize("point_at", [link, external, virtual])
-def test_weights_that_are_in_another_file(run, point_at, tmp_path, refused):
+def test_weights_that_are_in_another_file(run, point_at, name, tmp_path, refused):
     """Whose numbers an export would give away (CVE-2026-1669)."""
     numbers = np.arange(12, dtype=np.float32)
     with h5py.File(tmp_path / "secret.h5", "w") as file:
         file["secret"] = numbers
     (tmp_path / "secret.txt").write_bytes(numbers.tobytes())
-    with h5py.File(run / "best.weights.h5", "a") as file:
+    weights = run / "best.weights.h5"
+    with h5py.File(weights, "a") as file:
         bias = "layers/dense/vars/1"
         assert file[bias].shape == (12,)
         del file[bias]
         point_at(file, bias, tmp_path / "secret.h5")
         np.testing.assert_array_equal(file[bias], numbers)  # whoever trusts it reads the other
-    assert "do not fit resnext11" in refused(run)
+    if name == "model.keras":
+        contents = members(run / name)
+        write_members(run / name, contents | {"model.weights.h5": weights.read_bytes()})
+    assert "Not allowed: H5 file with" in refused(run / name)
 
 
 def test_class_names_that_are_pickled(run, victim, refused):

@@ -8,7 +8,6 @@ import numpy as np
 
 from keras_resnext.data import Dataset, normalise
 from keras_resnext.export.network import inference_network
-from keras_resnext.safe import check_model_file
 from keras_resnext.training.trained import Trained
 
 
@@ -39,8 +38,6 @@ def from_trained(trained: Trained, dataset: Dataset) -> Predictor:
         ValueError: it cannot be read, is not a classifier of this data set's images, or takes
             images that are not square.
     """
-    if trained.path.suffix == ".keras":
-        check_model_file(trained.path)
     network = inference_network(trained, dataset)
 
     def probabilities(images: np.ndarray) -> np.ndarray:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import keras
 
+from keras_resnext.safe import check_model_file, reason
+
 HEAD = "predictions"
 
 
@@ -22,11 +24,13 @@ def load_initial_weights(model: keras.Model, source: Path) -> bool:
         ValueError: there is nothing, or the weights belong to another network.
     """
     path = source / "best.weights.h5" if source.is_dir() else source
-    if not path.is_file():
+    if not path.is_file() or not path.name.endswith((".weights.h5", ".keras")):
         raise ValueError(
             f"initial_weights: expected NAME.weights.h5, NAME.keras or the folder of a run, found "
             f"none at {source}"
         )
+    if path.suffix == ".keras":
+        check_model_file(path)
     backbone = keras.Model(model.input, model.get_layer(HEAD).input)
     try:
         with warnings.catch_warnings():
@@ -34,7 +38,7 @@ def load_initial_weights(model: keras.Model, source: Path) -> bool:
             backbone.load_weights(path)
     except (ValueError, KeyError, OSError) as error:
         raise ValueError(
-            f"initial_weights: {path} does not fit {model.name}: " + str(error).splitlines()[0]
+            f"initial_weights: {path} does not fit {model.name}: {reason(error)}"
         ) from error
     try:
         model.load_weights(path)

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 
 from keras_resnext.data import Dataset
+from keras_resnext.safe import load_model, reason
 from keras_resnext.training.folder import SETTINGS_FILE, settings_of
 from keras_resnext.training.network import build_network
 from keras_resnext.training.precision import dtype_policy
@@ -34,7 +35,7 @@ class Trained:
             ValueError: the weights belong to another network or data set.
         """
         if self.path.suffix == ".keras":
-            return keras.saving.load_model(self.path, compile=False)
+            return load_model(self.path)
         assert self.settings is not None
         keras.config.set_dtype_policy(dtype_policy(self.settings.precision))
         model = build_network(self.settings, dataset.input_shape, dataset.num_classes)
@@ -45,7 +46,7 @@ class Trained:
         except (ValueError, KeyError, OSError) as error:
             raise ValueError(
                 f"weights {self.path} do not fit {self.settings.model} with "
-                f"{dataset.num_classes} classes ({dataset.name}): " + str(error).splitlines()[0]
+                f"{dataset.num_classes} classes ({dataset.name}): {reason(error)}"
             ) from error
         return model
 
