@@ -21,12 +21,14 @@ class TrainCommand:
     """Train a ResNeXt. A recipe gives all settings; each may be overridden.
 
     Results go to OUTPUT_DIR/RUN_NAME: best and last weights, model.keras, history.csv,
-    journal.jsonl, curves.png, settings.toml, environment.json, results.json, report.md. The Keras backend is chosen by the environment
-    variable KERAS_BACKEND: tensorflow, jax or torch.
+    journal.jsonl, curves.png, settings.toml, dataset.json, environment.json, results.json,
+    report.md. The Keras backend is chosen by the environment variable KERAS_BACKEND: tensorflow,
+    jax or torch.
     """
 
     recipe: str = "quickstart"
-    """Recipe (quickstart, paper, grouped1x1, modern, finetune), or a settings file, such as a run's settings.toml."""
+    """Recipe (quickstart, paper, grouped1x1, modern, finetune), or a settings file, such as a
+    run's settings.toml."""
     options: RunOptions = field(default_factory=RunOptions)
     settings: Settings = field(default_factory=lambda: RECIPES["quickstart"])
 

@@ -59,7 +59,7 @@ def test_leaves_a_classifier_of_other_classes_fresh(source):
 
 def test_refuses_another_network(source):
     path, _ = source
-    with pytest.raises(ValueError, match="initial_weights: .* does not fit resnext"):
+    with pytest.raises(ValueError, match=r"initial_weights: .* does not fit resnext"):
         load_initial_weights(network(cardinality=4), path)
 
 
