@@ -1,10 +1,10 @@
-import dataclasses
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import pytest
 from keras_resnext import native
 from keras_resnext.replicas import Replicas
 from keras_resnext.training import scale
-from tests.training.same_run import arrays
+from tests.training.same_run import arrays, rows
 from tests.training.scale_worker import Run, train
 from tests.training.tiny import SETTINGS, tiny_demo
 
@@ -24,8 +24,8 @@ LAST = "checkpoints/epoch00002-step0000000.weights.h5"
 GENTLE = {"learning_rate": 0.002, "batch_norm": "synchronised"}
 WHOLE = Run("whole", GENTLE)
 STEP = {"epochs": 1, "warmup_epochs": 0.0, "momentum": 0.0, "nesterov": False}
-HALVES = [Run(f"half{i}", STEP, (0, 12), (i, 2)) for i in range(2)]
-TOGETHER = Run("together", STEP, (0, 12))
+HALVES = [Run(f"half{i}", STEP, images=12, shard=(i, 2)) for i in range(2)]
+TOGETHER = Run("together", STEP, images=12, finish=True)
 
 
 def launch(folder, processes, *runs):
@@ -34,7 +34,7 @@ def launch(folder, processes, *runs):
     values = {
         "devices": 2 // processes,
         "distributed": processes > 1,
-        "runs": [dataclasses.asdict(run) for run in runs],
+        "runs": [asdict(run) for run in runs],
     }
     job.write_text(json.dumps(values))
     command = ["-m", "tests.training.scale_worker", str(job)]
@@ -71,6 +71,10 @@ def outcomes(folder, name):
     return [json.loads(path.read_text()) for path in sorted(folder.glob(f"{name}-process*.json"))]
 
 
+def history(run):
+    return {name: [float(row[name]) for row in rows(run)] for name in rows(run)[0]}
+
+
 def assert_close(actual, expected):
     """The same but for rounding."""
     assert actual.keys() == expected.keys()
@@ -83,62 +87,63 @@ def assert_close(actual, expected):
 def whole(tmp_path_factory):
     """A run on one device."""
     folder = tmp_path_factory.mktemp("one")
-    return train(folder, WHOLE)["history"], arrays(folder / "whole" / LAST)
+    train(folder, WHOLE)
+    return folder / "whole"
+
+
+def assert_same_run(run, whole):
+    assert_close(history(run), history(whole))
+    assert_close(arrays(run / LAST), arrays(whole / LAST))
 
 
 @pytest.mark.skipif(native.BACKEND == "torch", reason="needs a process for each device")
 def test_two_devices_of_one_process_equal_one(whole, tmp_path):
-    history, weights = whole
     status, output = launch(tmp_path, 1, WHOLE, TOGETHER)
     assert status == [0], output
-    (outcome,) = outcomes(tmp_path, "whole")
-    assert_close(arrays(tmp_path / "whole" / LAST), weights)
-    for mine, expected in zip(outcome["history"], history, strict=True):
-        assert_close(mine, expected)
+    assert_same_run(tmp_path / "whole", whole)
     assert_is_mean_of_halves(tmp_path)
 
 
 def test_two_replicas_stop_resume_and_end_as_one(whole, tmp_path):
     """Two replicas, one, two, and where one of two processes can be killed, one again."""
-    history, weights = whole
     processes = 1 if native.BACKEND == "tensorflow" else 2
-    stopped = dataclasses.replace(WHOLE, signal=signal.SIGTERM, before=(1, 1))
     torchs = [TOGETHER] if native.BACKEND == "torch" else []
+    stopped = replace(WHOLE, signal=signal.SIGTERM, before=(1, 1))
     status, output = launch(tmp_path, processes, stopped, *torchs)
     assert set(status) == {0}, output
-    found = outcomes(tmp_path, "whole")
-    assert len(found) == processes
-    for outcome in found:  # the signal came to the last process
-        assert outcome["signal"] == signal.SIGTERM
-        assert_close(outcome["history"][0], history[0])
-
+    signals = [outcome["signal"] for outcome in outcomes(tmp_path, "whole")]
+    assert signals == [signal.SIGTERM] * processes  # which came to the last one
     if torchs:
         assert_is_mean_of_halves(tmp_path)
 
-    stopped = dataclasses.replace(WHOLE, signal=signal.SIGINT, before=(1, 2))
+    stopped = replace(WHOLE, resume=True, signal=signal.SIGINT, before=(1, 2))
     assert train(tmp_path, stopped)["signal"] == signal.SIGINT
 
+    rest = replace(WHOLE, resume=True)
     if processes == 1:
-        status, output = launch(tmp_path, 1, WHOLE)
+        status, output = launch(tmp_path, 1, rest)
         assert status == [0], output
-        (outcome,) = outcomes(tmp_path, "whole")
     else:
-        status, output = launch(tmp_path, 2, dataclasses.replace(stopped, signal=9, before=(1, 4)))
+        status, output = launch(tmp_path, 2, replace(rest, signal=signal.SIGKILL, before=(1, 4)))
         assert 0 not in status
         assert "ProcessLost: another of the 2 processes is gone" in output
-        outcome = train(tmp_path, WHOLE)
-    assert_close(outcome["history"][0], history[1])
-    assert_close(arrays(tmp_path / "whole" / LAST), weights)
+        train(tmp_path, rest)
+    assert_same_run(tmp_path / "whole", whole)
 
 
 def assert_is_mean_of_halves(folder):
     """Per-replica statistics: one step of plain SGD is the mean of two devices' own steps."""
-    losses = [train(folder, run)["history"][0]["loss"] for run in HALVES]
+    for run in HALVES:
+        train(folder, run)
+    one, other, both = (folder / run.name for run in (*HALVES, TOGETHER))
+    loss = np.mean([history(half)["loss"] for half in (one, other)])
+    np.testing.assert_allclose(history(both)["loss"], loss, rtol=1e-5)
     name = "checkpoints/epoch00001-step0000000.weights.h5"
-    one, other, both = (arrays(folder / run.name / name) for run in (*HALVES, TOGETHER))
+    one, other, both = (arrays(run / name) for run in (one, other, both))
     assert_close(both, {key: (one[key] + other[key]) / 2 for key in one})
-    for outcome in outcomes(folder, TOGETHER.name):
-        np.testing.assert_allclose(outcome["history"][0]["loss"], np.mean(losses), rtol=1e-5)
+    first, *others = (outcome["results"] for outcome in outcomes(folder, TOGETHER.name))
+    assert 0 <= first["test_accuracy_best"] <= 1
+    assert all(result["test_accuracy_best"] == first["test_accuracy_best"] for result in others)
 
 
 class TestRefusals:
@@ -183,17 +188,17 @@ class TestRefusals:
         dataset = tiny_demo("demo")
         with pytest.raises(ValueError, match="batch_size: expected a multiple of the 8 replicas"):
             scale.check(SETTINGS, dataset, Replicas(8))
-        settings = dataclasses.replace(SETTINGS, batch_size=16)
+        settings = replace(SETTINGS, batch_size=16)
         with pytest.raises(ValueError, match="leave a last batch of 12, which 8 replicas"):
             scale.check(settings, dataset, Replicas(8))
-        scale.check(dataclasses.replace(settings, drop_remainder=True), dataset, Replicas(8))
+        scale.check(replace(settings, drop_remainder=True), dataset, Replicas(8))
 
     @pytest.mark.skipif(native.BACKEND != "tensorflow", reason="TensorFlow's")
     @pytest.mark.parametrize(
         "setting", [{"accumulate_steps": 2}, {"clip_norm": 1.0}, {"precision": "mixed_float16"}]
     )
     def test_tensorflow_needs_the_whole_gradient(self, setting):
-        settings = dataclasses.replace(SETTINGS, **setting)
+        settings = replace(SETTINGS, **setting)
         scale.check(settings, tiny_demo("demo"), Replicas(1))
         with pytest.raises(ValueError, match="see each replica's own gradient"):
             scale.check(settings, tiny_demo("demo"), Replicas(2))
