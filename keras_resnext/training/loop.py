@@ -28,6 +28,7 @@ from keras_resnext.training.compiled import (
 )
 from keras_resnext.training.environment import environment
 from keras_resnext.training.estimate import disk_bytes
+from keras_resnext.training.examples import write_examples
 from keras_resnext.training.initial import load_initial_weights
 from keras_resnext.training.interruption import Interruption
 from keras_resnext.training.journal import WriteJournal
@@ -96,6 +97,7 @@ def _fit(
     if replicas.is_chief:
         run_folder.claim(folder, settings, options.resume)
         run_folder.write_description(folder, dataset)
+        write_examples(folder, dataset)
         count = {"replicas": replicas.count, "processes": replicas.process_count}
         run_folder.write_json(folder / "environment.json", {**environment(), **count})
     native.replicas.synchronise(model)

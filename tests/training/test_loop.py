@@ -5,6 +5,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_resnext.training import callbacks
 from keras_resnext.training.callbacks import Diverged
@@ -13,7 +14,7 @@ from keras_resnext.training.interruption import Interrupted
 from keras_resnext.training.loop import train
 from keras_resnext.training.options import RunOptions
 from tests.training.same_run import Killed, arrays, assert_same_run, at_step, kill, rows
-from tests.training.tiny import SETTINGS, shrink
+from tests.training.tiny import SETTINGS, shrink, tiny_demo
 
 RESUME = RunOptions(resume=True)
 
@@ -41,6 +42,7 @@ def test_leaves_everything(whole):
         "curves.png",
         "dataset.json",
         "environment.json",
+        "examples",
         "history.csv",
         "journal.jsonl",
         "last.weights.h5",
@@ -57,6 +59,11 @@ def test_leaves_everything(whole):
     described = json.loads((whole / "dataset.json").read_text())
     assert len(described["class_names"]) == 12
     assert described["input_shape"] == [32, 32, 3]
+    dataset = tiny_demo("demo")
+    name = dataset.class_names[3]
+    example = np.asarray(Image.open(whole / "examples" / f"{name.replace(' ', '_')}.png"))
+    first = np.flatnonzero(dataset.test.labels == 3)[0]
+    np.testing.assert_array_equal(example, dataset.test.images[first])
     results = json.loads((whole / "results.json").read_text())
     model = keras.saving.load_model(whole / "model.keras")
     np.testing.assert_array_equal(model.get_weights()[0], best_of(whole, model).get_weights()[0])
