@@ -99,7 +99,10 @@ def _defaults(arguments: list[str]) -> TrainCommand:
 
 def _resume_command(command: TrainCommand) -> str:
     options = command.options
-    return (
-        f"python scripts/train.py --resume --run-name {options.run_name} "
-        f"--output-dir {options.output_dir}"
-    )
+    line = f"scripts/train.py --resume --run-name {options.run_name}"
+    line += f" --output-dir {options.output_dir}"
+    if options.devices > 1:
+        line += f" --devices {options.devices}"
+    if options.distributed:
+        return f"{line} --distributed, each process started as before"
+    return f"python {line}"

@@ -75,7 +75,8 @@ class RecordEpochs(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Record and save."""
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
-        row["learning_rate"] = float(self.model.optimizer.learning_rate)
+        rate = self.model.optimizer.learning_rate
+        row["learning_rate"] = float(keras.ops.convert_to_numpy(rate))
         row["seconds"] = round(time.monotonic() - self._begin, 3)
         self.progress.history.append(row)
         names = ["last"]

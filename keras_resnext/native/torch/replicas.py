@@ -65,7 +65,8 @@ def synchronise(model: keras.Model) -> None:
     """
     if not dist.is_initialized():
         return
-    model.optimizer.build(model.trainable_variables)
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
     _in_buckets(_values(model.variables + model.optimizer.variables), _take_the_chiefs)
     apply = model.optimizer.apply
 
