@@ -4,8 +4,6 @@ Each in a process of its own, in turns; `python -m keras_resnext.benchmark.servi
 float32` is one of them.
 """
 
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -15,9 +13,8 @@ from time import perf_counter
 
 import numpy as np
 
-from keras_resnext.benchmark import turns
 from keras_resnext.benchmark.networks import STAGE_BLOCKS
-from keras_resnext.benchmark.turns import Contestant
+from keras_resnext.benchmark.turns import Contestant, race, serve, speedup
 
 SIZE = 224
 CLASSES = 1000
@@ -37,28 +34,17 @@ def compare_serving(batch_sizes: tuple[int, ...], rounds: int, calls: int) -> st
     ]
     for batch_size in batch_sizes:
         contestants = [
-            Server(network, backend, batch_size) for network, backend in BACKENDS.items()
+            Contestant(network, backend, batch_size, module=__name__)
+            for network, backend in BACKENDS.items()
         ]
-        _race(contestants, rounds, calls)
+        race(contestants, rounds, calls, "float32")
         for contestant in contestants:
-            lines.append(_row(contestant, peer=contestants[0]))
+            seconds = median(contestant.step_seconds)
+            lines.append(
+                f"| {contestant.network} | {batch_size} | {1000 * seconds:.1f} "
+                f"| {batch_size / seconds:.1f} | {speedup(contestants[0], contestant)} |"
+            )
     return "\n".join(lines)
-
-
-class Server(Contestant):
-    """A contestant that infers."""
-
-    def start(self, precision: str = "float32") -> None:
-        """Start the process, build the network and make the first, compiling call."""
-        command = [sys.executable, "-m", __name__, self.network, str(self.batch_size), precision]
-        self._process = subprocess.Popen(
-            command,
-            env=os.environ | {"KERAS_BACKEND": self.backend, "TF_CPP_MIN_LOG_LEVEL": "2"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._ask(1)
 
 
 def exported(batch_size: int, precision: str) -> Callable[[int], float]:
@@ -150,29 +136,5 @@ def _timed(call: Callable[[], object]) -> Callable[[int], float]:
     return infer
 
 
-def _race(contestants: list[Server], rounds: int, calls: int) -> None:
-    try:
-        for contestant in contestants:
-            contestant.start()
-        for _ in range(rounds):
-            for contestant in contestants:
-                contestant.turn(calls)
-    finally:
-        for contestant in contestants:
-            contestant.stop()
-
-
-def _row(contestant: Server, peer: Server) -> str:
-    seconds = median(contestant.step_seconds)
-    pairs = zip(peer.step_seconds, contestant.step_seconds, strict=True)
-    ratios = [theirs / ours for theirs, ours in pairs]
-    return (
-        f"| {contestant.network} | {contestant.batch_size} | {1000 * seconds:.1f} "
-        f"| {contestant.batch_size / seconds:.1f} "
-        f"| {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |"
-    )
-
-
 if __name__ == "__main__":
-    turns.NETWORKS.update(SERVED)
-    turns._serve(*sys.argv[1:])
+    serve(SERVED, *sys.argv[1:])

@@ -2,7 +2,7 @@
 
 from statistics import median
 
-from keras_resnext.benchmark.turns import Contestant
+from keras_resnext.benchmark.turns import Contestant, race, speedup
 
 
 def compare_steps(
@@ -19,16 +19,15 @@ def compare_steps(
     """
     peer = Contestant("plain PyTorch", "torch", batch_size)
     contestants = [peer] + [Contestant("keras_resnext", b, batch_size) for b in backends]
-    _race(contestants, rounds, steps, precision)
+    race(contestants, rounds, steps, precision)
     lines = [
         "| training step | ms | images/s | compile s | speed, plain PyTorch = 1 |",
         "|---|---|---|---|---|",
     ]
     for contestant in contestants:
-        ratios = _ratios(peer, contestant)
         lines.append(
             f"| {contestant.name} | {_milliseconds(contestant):.0f} | {_speed(contestant):.1f} "
-            f"| {contestant.compile_seconds:.0f} | {_spread(ratios)} |"
+            f"| {contestant.compile_seconds:.0f} | {speedup(peer, contestant)} |"
         )
     return "\n".join(lines)
 
@@ -42,30 +41,13 @@ def compare_with_plain_keras(backends: tuple[str, ...], batch_size: int, precisi
     for backend in backends:
         plain = Contestant("plain Keras", backend, batch_size)
         ours = Contestant("keras_resnext", backend, batch_size)
-        _race([plain, ours], rounds=1, steps=1, precision=precision)
+        race([plain, ours], rounds=1, steps=1, precision=precision)
         for contestant in (plain, ours):
             lines.append(
                 f"| {contestant.name} | {_milliseconds(contestant):.0f} "
-                f"| {contestant.compile_seconds:.0f} | {_spread(_ratios(plain, contestant))} |"
+                f"| {contestant.compile_seconds:.0f} | {speedup(plain, contestant)} |"
             )
     return "\n".join(lines)
-
-
-def _race(contestants: list[Contestant], rounds: int, steps: int, precision: str) -> None:
-    try:
-        for contestant in contestants:
-            contestant.start(precision)
-        for _ in range(rounds):
-            for contestant in contestants:
-                contestant.turn(steps)
-    finally:
-        for contestant in contestants:
-            contestant.stop()
-
-
-def _ratios(peer: Contestant, contestant: Contestant) -> list[float]:
-    pairs = zip(peer.step_seconds, contestant.step_seconds, strict=True)
-    return [theirs / ours for theirs, ours in pairs]
 
 
 def _milliseconds(contestant: Contestant) -> float:
@@ -74,9 +56,3 @@ def _milliseconds(contestant: Contestant) -> float:
 
 def _speed(contestant: Contestant) -> float:
     return contestant.batch_size / median(contestant.step_seconds)
-
-
-def _spread(ratios: list[float]) -> str:
-    if len(ratios) == 1:
-        return f"{ratios[0]:.2f}"
-    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"

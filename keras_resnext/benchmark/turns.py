@@ -8,7 +8,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from statistics import median
 from time import perf_counter
 
 from keras_resnext.benchmark.networks import NETWORKS
@@ -19,9 +21,10 @@ class Contestant:
     """One network under one backend.
 
     Attributes:
-        network: a key of `NETWORKS`.
+        network: a key of `NETWORKS`, or of what the module serves.
         backend: the Keras backend of its process.
         batch_size: images a step.
+        module: what its process runs, which ends in a call of `serve`.
         compile_seconds: what the first step took beyond a later one; set by `start`.
         step_seconds: one time a round; appended by `turn`.
     """
@@ -29,6 +32,7 @@ class Contestant:
     network: str
     backend: str
     batch_size: int
+    module: str = __name__
     compile_seconds: float = 0.0
     step_seconds: list[float] = field(default_factory=list)
 
@@ -42,7 +46,7 @@ class Contestant:
     def start(self, precision: str) -> None:
         """Start the process, build the network and take the first, compiling step."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, self.network, str(self.batch_size), precision],
+            [sys.executable, "-m", self.module, self.network, str(self.batch_size), precision],
             env=os.environ | {"KERAS_BACKEND": self.backend, "TF_CPP_MIN_LOG_LEVEL": "2"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -74,12 +78,34 @@ class Contestant:
         raise RuntimeError(f"{self.name}: the process ended; its error stands above.")
 
 
+def race(contestants: list[Contestant], rounds: int, steps: int, precision: str) -> None:
+    """Start all, and let each take `rounds` turns of `steps` steps."""
+    try:
+        for contestant in contestants:
+            contestant.start(precision)
+        for _ in range(rounds):
+            for contestant in contestants:
+                contestant.turn(steps)
+    finally:
+        for contestant in contestants:
+            contestant.stop()
+
+
+def speedup(peer: Contestant, contestant: Contestant) -> str:
+    """Speed where the peer's is 1, by round: the median and the range."""
+    pairs = zip(peer.step_seconds, contestant.step_seconds, strict=True)
+    ratios = [theirs / ours for theirs, ours in pairs]
+    if len(ratios) == 1:
+        return f"{ratios[0]:.2f}"
+    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
 _MARK = "seconds: "
 
 
-def _serve(network: str, batch_size: str, precision: str) -> None:
+def serve(networks: Mapping[str, Callable], network: str, batch_size: str, precision: str) -> None:
     """Read numbers of steps, take them, answer with the seconds."""
-    train = NETWORKS[network](int(batch_size), precision)
+    train = networks[network](int(batch_size), precision)
     for line in sys.stdin:
         start = perf_counter()
         alone = train(int(line))
@@ -87,4 +113,4 @@ def _serve(network: str, batch_size: str, precision: str) -> None:
 
 
 if __name__ == "__main__":
-    _serve(*sys.argv[1:])
+    serve(NETWORKS, *sys.argv[1:])

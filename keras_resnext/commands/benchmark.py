@@ -10,6 +10,7 @@ from typing import Literal
 from keras_resnext.backend import BACKENDS, Backend
 from keras_resnext.benchmark.layers import compare_layers
 from keras_resnext.benchmark.pipeline import measure_pipeline
+from keras_resnext.benchmark.serving import compare_serving
 from keras_resnext.benchmark.steps import compare_steps, compare_with_plain_keras
 from keras_resnext.commands.line import parse, status
 from keras_resnext.files import write_text
@@ -20,11 +21,12 @@ from keras_resnext.training.environment import versions
 class Benchmark:
     """Measure speed as ratios, both sides in one run. Prints Markdown."""
 
-    what: Literal["all", "steps", "plain-keras", "layers", "pipeline"] = "all"
+    what: Literal["all", "steps", "plain-keras", "layers", "pipeline", "serving"] = "all"
     """`steps`: a training step of the CIFAR ResNeXt-50 32x4d by `model.fit`, against plain PyTorch.
     `plain-keras`: the same against Keras' own layers, minutes long.
     `layers`: every lowering of single convolutions, beside plain Keras.
-    `pipeline`: reading and augmenting alone."""
+    `pipeline`: reading and augmenting alone.
+    `serving`: inference of the exported ResNeXt-50 32x4d on 224x224 pixels, against PyTorch."""
     backends: tuple[Backend, ...] = BACKENDS
     """Keras backends to measure."""
     batch_size: int = 32
@@ -88,6 +90,9 @@ def _sections(settings: Benchmark):
         yield f"## Single convolutions, batch {settings.batch_size}, float32\n\n{table}"
     if wanted("pipeline"):
         yield f"## Data pipeline, batch 128, one thread\n\n{measure_pipeline(128, 200)}"
+    if wanted("serving"):
+        table = compare_serving((1, 32), settings.rounds, settings.steps)
+        yield f"## Inference, 224x224, float32\n\n{table}"
 
 
 def _title() -> str:
