@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from keras_resnext import data
+from keras_resnext.commands.dataset import dataset_of
 from keras_resnext.commands.line import parse, status
 from keras_resnext.evaluation.confusion import draw_confusion
 from keras_resnext.evaluation.report import Report, evaluate
@@ -74,16 +74,7 @@ def run(command: EvaluateCommand) -> tuple[Report, Path]:
     """
     given = recipe(command.settings) if command.settings else None
     trained = find_trained(command.target, command.weights, given)
-    name = command.dataset or (trained.settings and trained.settings.dataset)
-    if not name:
-        raise ValueError(
-            f"dataset: {command.target} does not say what it was trained on; give --dataset"
-        )
-    data_dir, image_size = command.data_dir, command.image_size
-    if trained.settings and trained.settings.dataset == name:
-        data_dir = data_dir or trained.settings.data_dir
-        image_size = image_size or trained.settings.image_size
-    dataset = data.load(name, data_dir, image_size)
+    dataset = dataset_of(trained, command.dataset, command.data_dir, command.image_size)
     model = trained.model(dataset)
     report = evaluate(model, dataset, command.split, command.batch_size)
     folder = command.output_dir or trained.folder / "evaluation" / command.split

@@ -6,26 +6,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from keras_resnext import data
+from keras_resnext.commands.dataset import dataset_of
 from keras_resnext.commands.line import parse, status
+from keras_resnext.export.formats.export import ExportedFormat, export_format
 from keras_resnext.export.saved_model import Exported, export_saved_model
 from keras_resnext.export.verification import TOLERANCE
 from keras_resnext.training.recipes import recipe
-from keras_resnext.training.trained import Trained, find_trained
+from keras_resnext.training.trained import find_trained
 
 
 @dataclass(frozen=True)
 class ExportCommand:
     """Export a trained ResNeXt, from any backend, to a SavedModel that TensorFlow Serving runs.
 
-    Writes OUTPUT_DIR/NAME/VERSION, the next free version, once its outputs on test images have
-    been found equal to the network's.
+    Writes OUTPUT_DIR/NAME/VERSION (another format: OUTPUT_DIR/NAME-FORMAT/VERSION), the next free
+    version, once its outputs on test images have been found equal to the network's.
     """
 
     target: Path
     """Folder of a run, NAME.keras, or NAME.weights.h5."""
-    format: Literal["saved_model"] = "saved_model"
-    """Format of the export."""
+    format: Literal[
+        "saved_model",
+        "keras",
+        "onnx",
+        "onnx-int8",
+        "litert",
+        "litert-int8",
+        "openvino",
+        "torch",
+    ] = "saved_model"
+    """Format of the export; see docs/formats.md."""
     name: str | None = None
     """Name of the model on a server; left out: that of the run or of the file."""
     output_dir: Path = Path("saved_models")
@@ -58,24 +68,28 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _main(arguments: list[str]) -> int:
-    exported = run(
-        parse(ExportCommand, arguments), shlex.join(["python", "scripts/export.py", *arguments])
-    )
-    differences = ", ".join(f"{kind} {value:.1e}" for kind, value in exported.differences.items())
-    print(
-        f"Largest difference from the trained network on {exported.images} test images: "
-        f"{differences} (bound {TOLERANCE:g}; of logits, {TOLERANCE:g} of the largest)"
-    )
-    if not exported.warm:
-        print(
-            "Without requests to warm a server up; they are added where the package is installed "
-            "that has their messages: pip install --no-deps tensorflow-serving-api"
-        )
+    command = parse(ExportCommand, arguments)
+    exported = run(command, shlex.join(["python", "scripts/export.py", *arguments]))
+    print(exported.check if isinstance(exported, ExportedFormat) else _differences(exported))
     print(f"Exported to {exported.folder}")
     return 0
 
 
-def run(command: ExportCommand, line: str) -> Exported:
+def _differences(exported: Exported) -> str:
+    found = ", ".join(f"{kind} {value:.1e}" for kind, value in exported.differences.items())
+    text = (
+        f"Largest difference from the trained network on {exported.images} test images: {found} "
+        f"(bound {TOLERANCE:g}; of logits, {TOLERANCE:g} of the largest)"
+    )
+    if not exported.warm:
+        text += (
+            "\nWithout requests to warm a server up; they are added where the package is installed "
+            "that has their messages: pip install --no-deps tensorflow-serving-api"
+        )
+    return text
+
+
+def run(command: ExportCommand, line: str) -> Exported | ExportedFormat:
     """Export.
 
     Args:
@@ -84,25 +98,17 @@ def run(command: ExportCommand, line: str) -> Exported:
 
     Raises:
         ValueError: the target is not there, or does not fit the data.
+        ImportError: what writes or runs the format is not installed.
+        RuntimeError: the export does not compute what the network does.
     """
     given = recipe(command.settings) if command.settings else None
     trained = find_trained(command.target, command.weights, given)
-    dataset = _dataset(command, trained)
+    dataset = dataset_of(trained, command.dataset, command.data_dir, command.image_size)
     name = command.name or _name(command.target)
-    return export_saved_model(trained, dataset, name, command.output_dir, line)
-
-
-def _dataset(command: ExportCommand, trained: Trained) -> data.Dataset:
-    name = command.dataset or (trained.settings and trained.settings.dataset)
-    if not name:
-        raise ValueError(
-            f"dataset: {command.target} does not say what it was trained on; give --dataset"
-        )
-    data_dir, image_size = command.data_dir, command.image_size
-    if trained.settings and trained.settings.dataset == name:
-        data_dir = data_dir or trained.settings.data_dir
-        image_size = image_size or trained.settings.image_size
-    return data.load(name, data_dir, image_size)
+    if command.format == "saved_model":
+        return export_saved_model(trained, dataset, name, command.output_dir, line)
+    folder = command.output_dir / f"{name}-{command.format}"
+    return export_format(trained, dataset, command.format, folder)
 
 
 def _name(target: Path) -> str:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_resnext import data
+from keras_resnext.commands.dataset import dataset_of
 from keras_resnext.commands.line import parse, status
 from keras_resnext.files import write_text
 from keras_resnext.prediction.description import read_description
@@ -125,19 +126,10 @@ def _check_not_given(command):
 
 
 def _dataset(command: PredictCommand, trained: Trained) -> data.Dataset:
-    name, data_dir, image_size = command.dataset, command.data_dir, command.image_size
-    if name is data_dir is image_size is None and (known := read_description(trained.folder)):
+    given = (command.dataset, command.data_dir, command.image_size)
+    if given == (None, None, None) and (known := read_description(trained.folder)):
         return known
-    if name is None and trained.settings:
-        name = trained.settings.dataset
-    if name is None:
-        raise ValueError(
-            f"dataset: {command.source} does not say what it was trained on; give --dataset"
-        )
-    if trained.settings and trained.settings.dataset == name:
-        data_dir = data_dir or trained.settings.data_dir
-        image_size = image_size or trained.settings.image_size
-    return data.load(name, data_dir, image_size)
+    return dataset_of(trained, *given)
 
 
 def _progress(count: int, batch_size: int) -> Callable[[int], None]:
