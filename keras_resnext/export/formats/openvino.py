@@ -1,8 +1,12 @@
 """OpenVINO's intermediate representation."""
 
+import sys
 from pathlib import Path
 
 import keras
+
+# To be imported is enough for OpenVINO to report its use to Intel, unless this package is missing.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 
 def write(network: keras.Model, file: Path) -> None:

@@ -42,6 +42,7 @@ def litert(file: str) -> Compute:
 
 def openvino(file: str) -> Compute:
     """OpenVINO, in float32: on its own it rounds to bfloat16 where the processor can."""
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # else it reports its use
     import openvino
 
     precise = {"INFERENCE_PRECISION_HINT": "f32"}

@@ -26,19 +26,25 @@ def test_every_format_is_exported_from_some_backend():
 
 
 @pytest.mark.parametrize("name", FROM[keras.config.backend()])
-def test_exports_what_its_own_runtime_computes_alike(name, tiny, run, tmp_path):
+def test_exports_what_its_own_runtime_computes_alike(
+    name, tiny, run, tmp_path, tmp_path_factory, monkeypatch
+):
     skip_without(name)
-    dataset = load_demo(train_per_class=5, validation_per_class=1, test_per_class=10)
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    test_per_class = 10 if FORMATS[name].int8 else 2  # accuracy moves by steps of one image
+    dataset = load_demo(5, 1, test_per_class)
     exported = export_format(find_trained(run), dataset, name, tmp_path / f"mine-{name}")
     assert exported.folder == tmp_path / f"mine-{name}" / "1"
     labels = (exported.folder / "labels.txt").read_text().splitlines()
     assert tuple(labels) == dataset.class_names
     assert (exported.folder / FORMATS[name].file).stat().st_size > 10_000
     assert [path.name for path in tmp_path.iterdir()] == [f"mine-{name}"]
+    assert not (home / "intel").exists()  # where OpenVINO keeps an identity to report its use by
     if FORMATS[name].int8:
         assert exported.check.images == 120
     else:
-        assert exported.check.images == 64
+        assert exported.check.images == 24
         assert 0 < exported.check.difference <= exported.check.bound
 
 

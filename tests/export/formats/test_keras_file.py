@@ -9,7 +9,7 @@ from tests.export.conftest import randomise
 from tests.gradients import relative_error
 
 
-@pytest.mark.parametrize("block", ["grouped", "concatenated", "branches"])
+@pytest.mark.parametrize("block", ["grouped", "concatenated"])
 def test_holds_keras_layers_only_and_computes_the_same(block, dataset, tmp_path):
     network = ResNeXt(
         (1,),
