@@ -7,8 +7,7 @@ import numpy as np
 from keras_resnext.data import Dataset
 
 IMAGES = 64
-# Of probabilities. Logits go up to 40 and have as many digits: theirs is relative to the largest.
-TOLERANCE = 1e-4
+TOLERANCE = 1e-4  # of probabilities
 
 
 class ExportError(RuntimeError):
@@ -19,6 +18,11 @@ def sample_images(dataset: Dataset) -> np.ndarray:
     """Some test images, spread over the whole split: uint8 (up to 64, height, width, 3)."""
     images = dataset.test.images
     return images[np.linspace(0, len(images) - 1, min(IMAGES, len(images))).astype(int)]
+
+
+def logits_bound(logits: np.ndarray) -> float:
+    """Bound on the difference of logits, which go up to 40 and have no more digits for that."""
+    return TOLERANCE * max(1.0, float(np.abs(logits).max()))
 
 
 def compare(
@@ -60,7 +64,7 @@ def compare(
         for kind, found in pairs.items()
     }
     bounds = dict.fromkeys(largest, TOLERANCE)
-    bounds["logits"] *= max(1.0, float(np.abs(logits).max()))
+    bounds["logits"] = logits_bound(logits)
     # Written so that a NaN fails too.
     if wrong := [kind for kind, value in largest.items() if not value <= bounds[kind]]:
         differences = ", ".join(

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_resnext.data import Dataset
 from keras_resnext.evaluation.report import report
-from keras_resnext.export.verification import TOLERANCE, ExportError
+from keras_resnext.export.verification import ExportError, logits_bound
 
 MAX_LOSS = 0.05
 """Of accuracy, by int8: sound calibration costs less than a hundredth."""
@@ -61,7 +61,7 @@ def same_logits(logits: np.ndarray, expected: np.ndarray) -> SameLogits:
         ExportError: one is further off than `verification.compare` lets it be, or not a number.
     """
     difference = float(np.abs(logits - expected).max())
-    bound = TOLERANCE * max(1.0, float(np.abs(expected).max()))
+    bound = logits_bound(expected)
     if not difference <= bound:  # written so that a NaN fails too
         raise ExportError(
             f"the export does not compute what the network does: its logits are {difference:.1e} "
