@@ -6,6 +6,8 @@ from itertools import chain
 import keras
 import numpy as np
 
+from keras_resnext.export.cloning import rebuild
+
 
 def fold_batch_norm(model: keras.Model) -> keras.Model:
     """Build the network without the batch normalisations that follow convolutions.
@@ -24,18 +26,14 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     convolutions = _foldable(model)
     folded = {layer.name for layers in convolutions.values() for layer in layers}
 
-    def clone(layer):
-        if not isinstance(layer, keras.Layer):  # an operation such as `keras.ops.split`
-            return layer
-        config = layer.get_config()
+    def add_bias(layer, config):
         if layer.name in folded:
             config["use_bias"] = True
-        return layer.__class__.from_config(config)
 
     def call(layer, *args, **kwargs):
         return args[0] if layer.name in convolutions else layer(*args, **kwargs)
 
-    result = keras.models.clone_model(model, clone_function=clone, call_function=call)
+    result = rebuild(model, add_bias, call_function=call)
     for layer in model.layers:
         if layer.weights and layer.name not in convolutions and layer.name not in folded:
             result.get_layer(layer.name).set_weights(layer.get_weights())

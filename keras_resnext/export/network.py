@@ -3,6 +3,7 @@
 import keras
 
 from keras_resnext.data import Dataset
+from keras_resnext.export.cloning import rebuild
 from keras_resnext.training.trained import Trained
 
 
@@ -35,15 +36,12 @@ def inference_network(trained: Trained, dataset: Dataset) -> keras.Model:
 def _float32_logits(model: keras.Model) -> keras.Model:
     head = model.layers[-1]
 
-    def clone(layer):
-        if not isinstance(layer, keras.Layer):  # an operation such as `keras.ops.split`
-            return layer
-        config = layer.get_config() | {"dtype": "float32"}
+    def change(layer, config):
+        config["dtype"] = "float32"
         if layer is head:
             config["activation"] = "linear"
-        return layer.__class__.from_config(config)
 
-    result = keras.models.clone_model(model, clone_function=clone)
+    result = rebuild(model, change)
     result.set_weights(model.get_weights())
     return result
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import keras
 
+from keras_resnext.export.cloning import rebuild
 from keras_resnext.layers import BatchNorm, GroupedConv2D
 
 PLAIN = {BatchNorm: keras.layers.BatchNormalization, GroupedConv2D: keras.layers.Conv2D}
@@ -17,13 +18,10 @@ def write(network: keras.Model, file: Path) -> None:
         file: to write.
     """
 
-    def clone(layer):
-        if not isinstance(layer, keras.Layer):  # an operation such as `keras.ops.split`
-            return layer
-        config = layer.get_config()
+    def change(layer, config):
         config.pop("lowering", None)
-        return PLAIN.get(type(layer), type(layer)).from_config(config)
+        return PLAIN.get(type(layer))
 
-    plain = keras.models.clone_model(network, clone_function=clone, recursive=True)
+    plain = rebuild(network, change, recursive=True)
     plain.set_weights(network.get_weights())
     plain.save(file)

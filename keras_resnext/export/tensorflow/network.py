@@ -5,6 +5,8 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from keras_resnext.export.cloning import rebuild
+
 
 class Convolution(keras.layers.Conv2D):
     """`keras.layers.Conv2D` by TensorFlow's plain operations.
@@ -37,16 +39,11 @@ def frozen(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
         model: of the functional API, channels last.
     """
 
-    def clone(layer):
-        if not isinstance(layer, keras.Layer):  # an operation such as `keras.ops.split`
-            return layer
-        config = layer.get_config()
-        if isinstance(layer, keras.layers.Conv2D):
-            config.pop("lowering", None)
-            return Convolution.from_config(config)
-        return layer.__class__.from_config(config)
+    def change(layer, config):
+        config.pop("lowering", None)
+        return Convolution if isinstance(layer, keras.layers.Conv2D) else None
 
-    plain = keras.models.clone_model(model, clone_function=clone)
+    plain = rebuild(model, change)
     plain.set_weights(model.get_weights())
     trainable = [variable.numpy() for variable in plain.trainable_variables]
     others = [variable.numpy() for variable in plain.non_trainable_variables]
