@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_resnext.evaluation.report import Report
 from keras_resnext.files import written_whole
+from keras_resnext.plotting import new_figure
 
 FEW = 20  # up to so many classes there is room for a number in each cell
 
@@ -20,12 +21,6 @@ def draw_confusion(report: Report, path: str | os.PathLike) -> None:
     Raises:
         ImportError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            'plots need matplotlib. Type: pip install "keras-resnext[scripts]"'
-        ) from error
     order = np.argsort(report.superclass_of, kind="stable")
     names = [report.class_names[label] for label in order]
     counts = report.confusion[np.ix_(order, order)]
@@ -33,7 +28,7 @@ def draw_confusion(report: Report, path: str | os.PathLike) -> None:
     few = len(names) <= FEW
 
     side = 3 + 0.55 * len(names) if few else 2.5 + 0.15 * len(names)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    figure = new_figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.subplots()
     # A mistake of a few percent must be seen, too: hence the square root.
     image = axes.imshow(percent, cmap="Blues", norm=_square_root())

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_resnext.files import written_whole
+from keras_resnext.plotting import new_figure
 from keras_resnext.prediction.predictions import Prediction
 
 MOST = 40  # images in a picture; more could not be read
@@ -20,12 +21,7 @@ def check_picture(path: Path) -> None:
         ImportError: matplotlib is not installed.
         ValueError: the name does not end in .png.
     """
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            'plots need matplotlib. Type: pip install "keras-resnext[scripts]"'
-        ) from error
+    new_figure()
     if path.suffix != ".png":
         raise ValueError(f"plot: expected NAME.png, got {path.name}")
 
@@ -40,13 +36,11 @@ def draw_predictions(
         images: the first ones, as the network saw them, uint8 (height, width, 3).
         path: of the PNG.
     """
-    from matplotlib.figure import Figure
-
     shown = list(zip(predictions, images[:MOST], strict=False))
     rows = -(-len(shown) // COLUMNS)
     bars = max(len(prediction.guesses) for prediction, _ in shown)
     height = max(1.8, 0.5 + 0.22 * bars)
-    figure = Figure(figsize=(5.5 * COLUMNS, height * rows + 0.4), layout="constrained")
+    figure = new_figure(figsize=(5.5 * COLUMNS, height * rows + 0.4), layout="constrained")
     figure.suptitle(f"{len(shown)} of {len(predictions)} images; probability in percent")
     cells = figure.subplots(rows, 2 * COLUMNS, squeeze=False, width_ratios=[1, 2] * COLUMNS)
     for axes in cells.flat:

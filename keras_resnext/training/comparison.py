@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_resnext.backend import BACKENDS
 from keras_resnext.files import write_text, written_whole
+from keras_resnext.plotting import new_figure
 from keras_resnext.training.network import resolved
 from keras_resnext.training.settings import Settings
 
@@ -177,9 +178,7 @@ def _row(title, cells):
 
 
 def _draw(losses: dict[str, list[float]], path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    figure = new_figure(figsize=(11, 4.2), layout="constrained")
     curves, difference = figure.subplots(1, 2)
     steps = np.arange(1, len(next(iter(losses.values()))) + 1)
     window = max(1, len(steps) // 100)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from keras_resnext.files import written_whole
+from keras_resnext.plotting import new_figure
 from keras_resnext.training.progress import Progress, Row
 
 # History's name, unit on the axis, and what to multiply by.
@@ -21,7 +22,7 @@ def draw_curves(progress: Progress, path: Path) -> None:
     Raises:
         ImportError: matplotlib is not installed.
     """
-    figure = _figure_class()(figsize=(15, 4.2), layout="constrained")
+    figure = new_figure(figsize=(15, 4.2), layout="constrained")
     epochs = [row["epoch"] for row in progress.history]
     *panels, rate = figure.subplots(1, 3)
     for axes, (name, unit, scale) in zip(panels, METRICS, strict=True):
@@ -57,7 +58,7 @@ def draw_comparison(histories: Mapping[str, list[Row]], path: Path) -> None:
     Raises:
         ImportError: matplotlib is not installed.
     """
-    figure = _figure_class()(figsize=(13, 5), layout="constrained")
+    figure = new_figure(figsize=(13, 5), layout="constrained")
     panels = figure.subplots(1, 2)
     for axes, (name, unit, scale) in zip(panels, METRICS, strict=True):
         for index, (run, rows) in enumerate(histories.items()):
@@ -86,13 +87,3 @@ def _spans_a_decade(rates: list[float]) -> bool:
     """A cosine ends at 0, which no logarithmic axis holds: the line leaves the panel there."""
     positive = [rate for rate in rates if rate > 0]
     return bool(positive) and max(positive) > DECADE * min(positive)
-
-
-def _figure_class():
-    try:
-        from matplotlib.figure import Figure  # without pyplot: no window, no global state
-    except ImportError as error:
-        raise ImportError(
-            'plots need matplotlib. Type: pip install "keras-resnext[scripts]"'
-        ) from error
-    return Figure
