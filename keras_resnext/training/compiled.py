@@ -97,7 +97,6 @@ def load_dataset(settings: Settings) -> Dataset:
 def training_batches(
     settings: Settings,
     dataset: Dataset,
-    first_epoch: int = 0,
     workers: int = 1,
     shard: tuple[int, int] = (0, 1),
 ) -> Batches:
@@ -129,7 +128,6 @@ def training_batches(
         one_hot=one_hot(settings),
         drop_remainder=settings.drop_remainder,
         seed=settings.seed,
-        first_epoch=first_epoch,
         workers=workers,
         shard=shard,
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_resnext.data import Dataset
+from keras_resnext.files import written_whole
 
 MOST = 12
 
@@ -33,4 +34,5 @@ def write_examples(folder: Path, dataset: Dataset) -> None:
         if len(found):
             plain = re.sub(r"[^\w-]+", "_", name)
             path = folder / "examples" / f"{plain}.png"
-            Image.fromarray(dataset.test.images[found[0]]).save(path)
+            with written_whole(path) as temporary:
+                Image.fromarray(dataset.test.images[found[0]]).save(temporary)
