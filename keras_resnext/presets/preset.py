@@ -1,4 +1,4 @@
-"""Published weights: one table."""
+"""What is known of one set of published weights."""
 
 from dataclasses import dataclass
 
@@ -13,6 +13,7 @@ class Preset:
     Attributes:
         name: `ARCHITECTURE.TAG`, as timm names them.
         architecture: that they fit.
+        training: what they were trained on, and how.
         url: from where the publisher serves them.
         digest: what the publisher states of the file: `"sha256:"` or `"md5:"` and hexadecimal
             digits, the first ones at least; None where nothing is stated.
@@ -27,6 +28,7 @@ class Preset:
 
     name: str
     architecture: Architecture
+    training: str
     url: str
     digest: str | None
     licence: str
@@ -37,5 +39,17 @@ class Preset:
     accuracy_source: str
     classes: int = 1000
 
+    @property
+    def architecture_name(self) -> str:
+        """The name's first part, such as `"resnext50_32x4d"`."""
+        return self.name.partition(".")[0]
 
-PRESETS: dict[str, Preset] = {}
+    @property
+    def tag(self) -> str:
+        """The name's second part, such as `"a1_in1k"`."""
+        return self.name.partition(".")[2]
+
+    @property
+    def commercial_use(self) -> bool:
+        """Whether the licence allows it."""
+        return "-NC-" not in self.licence
