@@ -36,7 +36,7 @@ def test_imagenet_allows_commercial_use(architecture):
 
 @pytest.mark.parametrize("base_width", [16, 32, 48])
 def test_imagenet_is_refused_where_nothing_allows_commercial_use(base_width):
-    with pytest.raises(ValueError, match="CC-BY-NC-4.0; .* one of .*'fb_wsl_ig1b_ft_in1k'"):
+    with pytest.raises(ValueError, match=r"CC-BY-NC-4\.0; .* one of .*'fb_wsl_ig1b_ft_in1k'"):
         find_preset("imagenet", dataclasses.replace(RESNEXT101, base_width=base_width))
 
 
