@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_resnext import native
+
 
 def outputs_and_gradients(function, cotangent, *arrays):
     """Call `function(*tensors)`; gradients of `sum(outputs * cotangent)` for every array.
@@ -11,29 +13,8 @@ def outputs_and_gradients(function, cotangent, *arrays):
     The cotangent is cast to the outputs' dtype. Returns NumPy arrays, float32 where the backend
     computed in half precision.
     """
-    tensors = [ops.convert_to_tensor(array) for array in arrays]
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            tape.watch(tensors)
-            out = function(*tensors)
-        gradients = tape.gradient(out, tensors, ops.cast(cotangent, out.dtype))
-    elif backend == "jax":
-        import jax
-
-        @jax.jit
-        def run(*tensors):
-            out, pull_back = jax.vjp(function, *tensors)
-            return out, pull_back(ops.cast(cotangent, out.dtype))
-
-        out, gradients = run(*tensors)
-    else:
-        tensors = [tensor.detach().requires_grad_() for tensor in tensors]
-        out = function(*tensors)
-        out.backward(ops.cast(cotangent, keras.backend.standardize_dtype(out.dtype)))
-        gradients = [tensor.grad for tensor in tensors]
+    run = native.gradients.outputs_and_gradients(function)
+    out, gradients = run(*map(ops.convert_to_tensor, (cotangent, *arrays)))
     return _numpy(out), [_numpy(gradient) for gradient in gradients]
 
 

@@ -12,6 +12,10 @@ The one place with backend-specific code. Each backend has the same modules:
         `(outputs, mean, unbiased variance)`, the statistics averaged over the replicas, in float32
         or wider and without gradient.
 
+`gradients`: differentiation.
+    `outputs_and_gradients(function)`: a function of `(cotangent, *tensors)`, to be kept, that gives
+        `function(*tensors)`, and the gradients of `sum(outputs * cotangent)` for all the tensors.
+
 `machine`: what it computes on.
     `accelerators()`: names of the GPUs and TPUs that it sees.
     `computes_bfloat16()`: whether the accelerators do so in hardware.
@@ -41,8 +45,9 @@ if BACKEND not in ("tensorflow", "jax", "torch"):
         f"{BACKEND!r}. Set KERAS_BACKEND to one of the three before Python starts."
     )
 
+gradients = import_module(f"keras_resnext.native.{BACKEND}.gradients")
 machine = import_module(f"keras_resnext.native.{BACKEND}.machine")
 operations = import_module(f"keras_resnext.native.{BACKEND}.operations")
 replicas = import_module(f"keras_resnext.native.{BACKEND}.replicas")
 
-__all__ = ["BACKEND", "machine", "operations", "replicas"]
+__all__ = ["BACKEND", "gradients", "machine", "operations", "replicas"]
