@@ -70,6 +70,7 @@ def optimizer(settings: Settings, steps_per_epoch: int) -> keras.optimizers.Opti
         **arguments,
         coupled_weight_decay=settings.weight_decay,
         backbone_rate=settings.backbone_rate,
+        layer_decay=settings.layer_decay,
         frozen_steps=round(settings.frozen_epochs * steps_per_epoch),
     )
 

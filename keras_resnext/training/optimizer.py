@@ -1,12 +1,17 @@
 """Stochastic gradient descent as PyTorch computes it."""
 
+import re
+from collections.abc import Sequence
+
 import keras
 from keras import ops
+
+STAGE = re.compile(r"stage(\d+)_")  # as `blocks` names layers
 
 
 @keras.saving.register_keras_serializable(package="keras_resnext")
 class CoupledSGD(keras.optimizers.SGD):
-    """SGD with weight decay and momentum as in `torch.optim.SGD`, and a rate for the backbone.
+    """SGD with weight decay and momentum as in `torch.optim.SGD`, and rates by stage.
 
     For a weight `w` with gradient `g`:
 
@@ -15,10 +20,11 @@ class CoupledSGD(keras.optimizers.SGD):
         w = w - learning_rate * (g + momentum * buffer)     with Nesterov
         w = w - learning_rate * buffer                      without
 
-    `keras.optimizers.SGD` differs twice. Its `weight_decay` is decoupled: taken off the weight,
+    `keras.optimizers.SGD` differs. Its `weight_decay` is decoupled: taken off the weight,
     beside the gradient and untouched by momentum, which at momentum 0.9 is about a tenth of the
     pull. And its buffer holds past steps, learning rate included, so that a change of the
-    learning rate reaches the momentum only slowly.
+    learning rate reaches the momentum only slowly. And it has one rate for all weights, where
+    PyTorch has parameter groups.
 
     With `use_ema` the averages stay beside the weights: Keras' optimizers overwrite the weights
     with them whenever a `fit` ends, so that a further `fit` goes on from elsewhere.
@@ -30,6 +36,9 @@ class CoupledSGD(keras.optimizers.SGD):
         coupled_weight_decay: 0 or more; every trainable weight decays, as in PyTorch.
         backbone_rate: learning rate of all weights outside of `head`, as a part of
             `learning_rate`.
+        layer_decay: what a stage's rate is multiplied by for each stage from it to `head`, itself
+            counted: once for the last stage, most often for the stem. timm's `layer_decay` counts
+            blocks instead, its coarse groups are these.
         frozen_steps: steps at the beginning in which only `head` learns. The others' momentum
             gathers nothing and they do not decay, but batch normalisation's moving statistics
             follow the new data.
@@ -37,7 +46,8 @@ class CoupledSGD(keras.optimizers.SGD):
         **kwargs: as of `keras.optimizers.SGD`.
 
     Raises:
-        ValueError: `coupled_weight_decay`, `backbone_rate` or `frozen_steps` is negative.
+        ValueError: `coupled_weight_decay`, `backbone_rate`, `layer_decay` or `frozen_steps` is
+            negative.
     """
 
     def __init__(
@@ -47,6 +57,7 @@ class CoupledSGD(keras.optimizers.SGD):
         nesterov: bool = False,
         coupled_weight_decay: float = 0.0,
         backbone_rate: float = 1.0,
+        layer_decay: float = 1.0,
         frozen_steps: int = 0,
         head: str = "predictions",
         **kwargs,
@@ -54,16 +65,17 @@ class CoupledSGD(keras.optimizers.SGD):
         super().__init__(learning_rate, momentum=momentum, nesterov=nesterov, **kwargs)
         self.coupled_weight_decay = coupled_weight_decay
         self.backbone_rate = backbone_rate
+        self.layer_decay = layer_decay
         self.frozen_steps = frozen_steps
         self.head = head
-        for name in ("coupled_weight_decay", "backbone_rate", "frozen_steps"):
+        for name in ("coupled_weight_decay", "backbone_rate", "layer_decay", "frozen_steps"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}: expected 0 or more, got {getattr(self, name)!r}")
 
     def build(self, variables):
-        """Make the momentum buffers, and note which weights are the head's."""
+        """Make the momentum buffers, and note how far from the head each weight is."""
         if not self.built:
-            self._of_head = [self.head in variable.path.split("/") for variable in variables]
+            self._distances = _stages_to_head([v.path for v in variables], self.head)
         super().build(variables)
 
     def update_step(self, gradient, variable, learning_rate):
@@ -73,8 +85,8 @@ class CoupledSGD(keras.optimizers.SGD):
         if self.coupled_weight_decay:
             gradient = gradient + self.coupled_weight_decay * ops.convert_to_tensor(variable)
         index = self._get_variable_index(variable)
-        if not self._of_head[index]:
-            learning_rate = learning_rate * self.backbone_rate
+        if distance := self._distances[index]:
+            learning_rate = learning_rate * self.backbone_rate * self.layer_decay**distance
             if self.frozen_steps:
                 thawed = ops.cast(self._iterations >= self.frozen_steps, variable.dtype)
                 gradient = gradient * thawed
@@ -90,8 +102,18 @@ class CoupledSGD(keras.optimizers.SGD):
 
     def get_config(self):
         """Give the arguments that make this optimizer again."""
-        names = ("coupled_weight_decay", "backbone_rate", "frozen_steps", "head")
+        names = ("coupled_weight_decay", "backbone_rate", "layer_decay", "frozen_steps", "head")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def _stages_to_head(paths: Sequence[str], head: str) -> list[int]:
+    """Count from each weight to the head: 0 for its own, 1 in the last stage, most in the stem."""
+    stages = [int(found[1]) if (found := STAGE.match(path)) else 0 for path in paths]
+    after = max(stages) + 1
+    return [
+        0 if head in path.split("/") else after - stage
+        for path, stage in zip(paths, stages, strict=True)
+    ]
 
 
 def build_optimizer(model: keras.Model) -> None:

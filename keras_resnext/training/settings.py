@@ -98,6 +98,9 @@ class Settings:
     down. 0: no limit."""
     backbone_rate: float = 1.0
     """Learning rate of all weights but the classifier's, as a part of the classifier's."""
+    layer_decay: float = 1.0
+    """What a stage's learning rate is multiplied by for each stage from it to the classifier: the
+    last stage has it once, the one before twice, the stem most often. 1: nothing."""
     frozen_epochs: float = 0.0
     """Epochs at the beginning in which only the classifier learns."""
     ema_decay: float = 0.0
@@ -148,7 +151,7 @@ class Settings:
                 raise ValueError(f"{name}: expected 0 to less than 1, got {getattr(self, name)!r}")
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate: expected more than 0, got {self.learning_rate!r}")
-        for name in ("decay_factor", "backbone_rate"):
+        for name in ("decay_factor", "backbone_rate", "layer_decay"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name}: expected over 0, to 1, got {getattr(self, name)!r}")
         if not 0 <= self.erasing <= 1:
@@ -223,4 +226,4 @@ class Settings:
 
 
 # Done by `optimizer.CoupledSGD`, not by Keras' SGD.
-_COUPLED_ONLY = ("backbone_rate", "ema_decay", "frozen_epochs")
+_COUPLED_ONLY = ("backbone_rate", "ema_decay", "frozen_epochs", "layer_decay")

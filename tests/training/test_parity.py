@@ -49,9 +49,9 @@ def torchs_learning_rate(step):
     return min(step / STEPS_PER_EPOCH, 1) / 16 / 4 ** ((epoch >= 2) + (epoch >= 4))
 
 
-@pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("nesterov", [True, False])
-def test_fifty_steps_equal_pytorchs(nesterov):
+def networks():
+    """Ours and PyTorch's with the same weights, in float64, of two stages."""
+    keras.utils.set_random_seed(0)
     ours = ResNeXt(
         (1, 1),
         cardinality=4,
@@ -61,37 +61,82 @@ def test_fifty_steps_equal_pytorchs(nesterov):
     )
     theirs = torch_network.ResNeXt((1, 1), cardinality=4, classes=CLASSES).double()
     carry(ours, theirs)
+    return ours, theirs
+
+
+def batches(steps):
     rng = np.random.default_rng(0)
-    batches = [
+    return [
         (rng.standard_normal((BATCH, 8, 8, 3)), rng.integers(0, CLASSES, BATCH))
-        for _ in range(STEPS)
+        for _ in range(steps)
     ]
 
+
+def their_step(network, optimizer, x, y):
+    optimizer.zero_grad()
+    logits = network(torch.from_numpy(x.transpose(0, 3, 1, 2).copy()))
+    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(y))
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def assert_same_weights(ours, theirs, bound):
+    for name, module in modules_by_layer(theirs, ours).items():
+        for array, tensor in zip(ours.get_layer(name).get_weights(), tensors(module), strict=True):
+            expected = tensor.detach().numpy()
+            assert relative_error(to_torch(array).numpy(), expected) < bound, name
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_fifty_steps_equal_pytorchs(nesterov):
+    ours, theirs = networks()
+    data = batches(STEPS)
     rate = learning_rate(SETTINGS, STEPS_PER_EPOCH)
     ours.compile(
         CoupledSGD(rate, momentum=0.9, nesterov=nesterov, coupled_weight_decay=5e-4),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    our_losses = [float(ours.train_on_batch(*batch)) for batch in batches]
+    our_losses = [float(ours.train_on_batch(*batch)) for batch in data]
 
     optimizer = torch.optim.SGD(
         theirs.parameters(), 0.0, momentum=0.9, nesterov=nesterov, weight_decay=5e-4
     )
     their_losses = []
-    for step, (x, y) in enumerate(batches):
+    for step, batch in enumerate(data):
         optimizer.param_groups[0]["lr"] = torchs_learning_rate(step)
-        optimizer.zero_grad()
-        logits = theirs(torch.from_numpy(x.transpose(0, 3, 1, 2).copy()))
-        loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(y))
-        loss.backward()
-        optimizer.step()
-        their_losses.append(loss.item())
+        their_losses.append(their_step(theirs, optimizer, *batch))
 
     first, every, weights = BOUNDS[keras.backend.backend()]
     difference = np.abs(np.array(our_losses) - their_losses)
     assert difference[:STEPS_PER_EPOCH].max() < first
     assert difference.max() < every
-    for name, module in modules_by_layer(theirs, ours).items():
-        for array, tensor in zip(ours.get_layer(name).get_weights(), tensors(module), strict=True):
-            expected = tensor.detach().numpy()
-            assert relative_error(to_torch(array).numpy(), expected) < weights, name
+    assert_same_weights(ours, theirs, weights)
+
+
+@pytest.mark.usefixtures("float64")
+def test_rates_by_stage_equal_pytorchs_parameter_groups():
+    ours, theirs = networks()
+    data = batches(5)
+    ours.compile(
+        CoupledSGD(1 / 16, 0.9, coupled_weight_decay=5e-4, backbone_rate=1 / 2, layer_decay=1 / 4),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    for batch in data:
+        ours.train_on_batch(*batch)
+
+    rates = {
+        theirs.predictions: 1 / 16,
+        theirs.blocks[1]: 1 / 16 / 2 / 4,
+        theirs.blocks[0]: 1 / 16 / 2 / 4**2,
+        theirs.stem: 1 / 16 / 2 / 4**3,
+    }
+    groups = [{"params": module.parameters(), "lr": rate} for module, rate in rates.items()]
+    optimizer = torch.optim.SGD(groups, momentum=0.9, weight_decay=5e-4)
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(
+        list(theirs.parameters())
+    )
+    for batch in data:
+        their_step(theirs, optimizer, *batch)
+    assert_same_weights(ours, theirs, 1e-12 if keras.backend.backend() == "tensorflow" else 1e-5)

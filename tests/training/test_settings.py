@@ -26,6 +26,7 @@ from keras_resnext.training.settings import Settings
         ({"label_smoothing": 1.0}, "label_smoothing: expected 0 to less than 1, got 1.0"),
         ({"ema_decay": -0.1}, "ema_decay: expected 0 to less than 1, got -0.1"),
         ({"backbone_rate": 0.0}, "backbone_rate: expected over 0, to 1, got 0.0"),
+        ({"layer_decay": 1.1}, "layer_decay: expected over 0, to 1, got 1.1"),
         ({"erasing": 1.5}, "erasing: expected 0 to 1, got 1.5"),
         (
             {"weight_decay_kind": "decoupled", "ema_decay": 0.9},

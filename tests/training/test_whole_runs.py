@@ -19,6 +19,7 @@ EVERYTHING = replace(
     label_smoothing=0.1,
     frozen_epochs=0.4,
     backbone_rate=0.5,
+    layer_decay=0.5,
     mixup=0.2,
     cutmix=1.0,
     erasing=0.5,
