@@ -1,8 +1,11 @@
 """How images are made ready for a network."""
 
+import math
 from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 RGB = tuple[float, float, float]
+Interpolation = Literal["bilinear", "bicubic"]
 
 # ImageNet's, in pixel units, as torchvision normalises for the published weights.
 MEAN: RGB = (123.675, 116.28, 103.53)
@@ -23,10 +26,54 @@ class Preprocessing:
         interpolation: `"bilinear"` or `"bicubic"`.
         mean: per channel, in pixel units (0 to 255).
         std: per channel, in pixel units.
+
+    Raises:
+        ValueError: a field is out of range.
     """
 
     image_size: int = 224
     resize_size: int = 256
-    interpolation: str = "bilinear"
+    interpolation: Interpolation = "bilinear"
     mean: RGB = MEAN
     std: RGB = STD
+
+    def __post_init__(self):
+        for name, least in (("image_size", 1), ("resize_size", self.image_size)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(
+                    f"{name}: expected a whole number of pixels >= {least}, got {value!r}"
+                )
+        if self.interpolation not in get_args(Interpolation):
+            raise ValueError(
+                f"interpolation: expected one of {get_args(Interpolation)}, "
+                f"got {self.interpolation!r}"
+            )
+        for name in ("mean", "std"):
+            value = getattr(self, name)
+            if len(value) != 3 or not all(map(math.isfinite, value)):
+                raise ValueError(f"{name}: expected three numbers, got {value!r}")
+        if min(self.std) <= 0:
+            raise ValueError(f"std: expected numbers above 0, got {self.std!r}")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Preprocessing":
+        """From what `dataclasses.asdict` gives, also after a way through JSON.
+
+        Raises:
+            ValueError: a value is out of range.
+            TypeError: one is of another type, or there are others.
+        """
+        colours = {name: tuple(map(float, values[name])) for name in ("mean", "std")}
+        return cls(**values | colours)
+
+
+def fitted(image_size: int, mean: RGB = MEAN, std: RGB = STD) -> Preprocessing:
+    """Scale the shorter side to the network's input, bicubic: all of it is seen.
+
+    Args:
+        image_size: height and width of the network's input, in pixels.
+        mean: per channel, in pixel units (0 to 255).
+        std: per channel, in pixel units.
+    """
+    return Preprocessing(image_size, image_size, "bicubic", mean, std)

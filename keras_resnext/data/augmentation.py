@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from keras_resnext.data import erasing, trivial
-from keras_resnext.data.dataset import RGB
 from keras_resnext.data.rotation import Interpolation, rotate
+from keras_resnext.preprocessing import RGB
 
 # Images worked on at a time. Intermediate arrays then stay in the cache and in memory that malloc
 # keeps: a whole batch at a time takes three times as long, nearly all of it in page faults.

@@ -24,7 +24,7 @@ class Batches(keras.utils.PyDataset):
 
     Args:
         split: the samples.
-        dataset: gives `mean`, `std` and how many classes there are.
+        dataset: gives mean and standard deviation, and how many classes there are.
         batch_size: samples a batch, of all shards together; the last may be smaller.
         shuffle: a new order every epoch.
         augmentation: what may happen to an image; None: nothing.
@@ -103,7 +103,7 @@ class Batches(keras.utils.PyDataset):
                 "parts; choose a batch size that leaves others, or drop_remainder=True"
             )
         self._split = split
-        self._mean, self._std = dataset.mean, dataset.std
+        self._mean, self._std = dataset.preprocessing.mean, dataset.preprocessing.std
         self._batch_size = batch_size
         self._shuffle = shuffle
         self._augmentation = augmentation

@@ -5,10 +5,12 @@ import os
 
 from keras_resnext.data.archive import WEBSITE
 from keras_resnext.data.canonical import digest, sort_by_content, stratified_holdout
-from keras_resnext.data.dataset import RGB, Dataset, DatasetError
+from keras_resnext.data.dataset import Dataset, DatasetError
 from keras_resnext.data.official import read_official
 from keras_resnext.data.tfds_source import read_tfds
+from keras_resnext.preprocessing import RGB, fitted
 
+SIZE = 32
 MEAN: RGB = (129.3, 124.1, 112.4)
 STD: RGB = (68.2, 65.4, 70.4)
 VALIDATION_PER_CLASS = 50
@@ -39,7 +41,7 @@ def load_cifar100(data_dir: str | os.PathLike | None = None) -> Dataset:
             lies in; None: by TensorFlow Datasets.
 
     Returns:
-        The data set; `mean` and `std` are those of the ResNeXt authors' code.
+        The data set; mean and standard deviation are those of the ResNeXt authors' code.
 
     Raises:
         DatasetError: the data is not there, damaged, incomplete or of another data set.
@@ -73,8 +75,7 @@ def load_cifar100(data_dir: str | os.PathLike | None = None) -> Dataset:
         test=test,
         class_names=raw.class_names,
         superclass_names=raw.superclass_names,
-        mean=MEAN,
-        std=STD,
+        preprocessing=fitted(SIZE, MEAN, STD),
     )
 
 

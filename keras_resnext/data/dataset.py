@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-RGB = tuple[float, float, float]
+from keras_resnext.preprocessing import Preprocessing
 
 
 class DatasetError(ValueError):
@@ -58,8 +58,8 @@ class Dataset:
         test: the samples to report on.
         class_names: names of the classes, by label.
         superclass_names: names of the groups of classes, by superclass label.
-        mean: per channel, in pixel units (0 to 255).
-        std: per channel, in pixel units.
+        preprocessing: what images of any size go through to become such as these, and these to
+            become the network's input.
     """
 
     name: str
@@ -68,8 +68,7 @@ class Dataset:
     test: Split
     class_names: tuple[str, ...]
     superclass_names: tuple[str, ...]
-    mean: RGB
-    std: RGB
+    preprocessing: Preprocessing
 
     @property
     def num_classes(self) -> int:

@@ -14,9 +14,12 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from keras_resnext.preprocessing import Preprocessing
+
 # No more than these: some of Pillow's other formats start programs, as EPS does Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 NO_IMAGE = "no JPEG, PNG, WebP, GIF, BMP or TIFF image"
+LONGEST = 16  # times the shorter side, of what is scaled
 
 T = TypeVar("T")
 
@@ -43,24 +46,23 @@ def fingerprints(paths: Sequence[Path]) -> list[bytes | Unreadable]:
         return list(pool.map(partial(_attempt, _fingerprint), paths))
 
 
-def decode(paths: Sequence[Path], image_size: int) -> tuple[np.ndarray, dict[Path, str]]:
+def decode(
+    paths: Sequence[Path], preprocessing: Preprocessing
+) -> tuple[np.ndarray, dict[Path, str]]:
     """Decode, turn upright, convert to RGB, scale and crop.
-
-    The shorter side is scaled to `image_size` by Pillow's bicubic filter, which antialiases, and
-    the longer one is cropped at its centre. Only the pixels that stay are computed: a strip of
-    2x50000 pixels takes no more memory than a square.
 
     Args:
         paths: files that `fingerprints` found to be images.
-        image_size: height and width of the result, in pixels.
+        preprocessing: says how to scale and crop; images are not normalised.
 
     Returns:
         uint8 (N, image_size, image_size, 3), RGB, of the files that can be read, in their order;
         and the reason for each of the others.
     """
-    images = np.empty((len(paths), image_size, image_size, 3), np.uint8)
+    side = preprocessing.image_size
+    images = np.empty((len(paths), side, side, 3), np.uint8)
     unreadable: dict[Path, str] = {}
-    work = partial(_decode, image_size=image_size)
+    work = partial(_decode, preprocessing=preprocessing)
     with _threads() as pool:
         results = pool.map(partial(_attempt, work), paths)
         for row, (path, result) in enumerate(zip(paths, results, strict=True)):
@@ -96,11 +98,41 @@ def _fingerprint(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def _decode(path: Path, image_size: int) -> np.ndarray:
+def _decode(path: Path, preprocessing: Preprocessing) -> np.ndarray:
     with Image.open(path, formats=FORMATS) as image:
         ImageOps.exif_transpose(image, in_place=True)
-        square = (image_size, image_size)
-        return np.asarray(ImageOps.fit(_to_rgb(image), square, Image.Resampling.BICUBIC))
+        return np.asarray(resize_and_crop(_to_rgb(image), preprocessing))
+
+
+def resize_and_crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """Scale the shorter side, and cut a square out of the centre.
+
+    Equal to torchvision's `Resize` and `CenterCrop` on PIL images. Pillow could compute the square
+    alone, by `resize(box=...)`, but its box is of float32 and its order of the two directions
+    depends on sizes: pixels would differ.
+
+    Args:
+        image: of any size. Of one longer than `LONGEST` times its shorter side, which scaled as a
+            whole might not fit into memory, no more than that about the centre is taken.
+        preprocessing: says how.
+
+    Returns:
+        An image of `image_size`, both ways.
+    """
+    shorter = min(image.size)
+    limit = LONGEST * shorter
+    if max(image.size) > limit:
+        image = _centre(image, min(image.width, limit), min(image.height, limit))
+    width, height = (preprocessing.resize_size * side // shorter for side in image.size)
+    resampling = Image.Resampling[preprocessing.interpolation.upper()]
+    scaled = image.resize((width, height), resampling)
+    return _centre(scaled, preprocessing.image_size, preprocessing.image_size)
+
+
+def _centre(image: Image.Image, width: int, height: int) -> Image.Image:
+    """Crop, as torchvision rounds."""
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    return image.crop((left, top, left + width, top + height))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_resnext.data.dataset import Dataset, Split
+from keras_resnext.preprocessing import fitted
 
 SIZE = 32
 SEED = 20161116  # the day the ResNeXt paper appeared
@@ -50,8 +51,11 @@ def load_demo(
         test=test,
         class_names=CLASS_NAMES,
         superclass_names=SUPERCLASS_NAMES,
-        mean=(float(mean[0]), float(mean[1]), float(mean[2])),
-        std=(float(std[0]), float(std[1]), float(std[2])),
+        preprocessing=fitted(
+            SIZE,
+            (float(mean[0]), float(mean[1]), float(mean[2])),
+            (float(std[0]), float(std[1]), float(std[2])),
+        ),
     )
 
 

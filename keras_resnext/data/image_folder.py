@@ -10,12 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_resnext.data.canonical import stratified_holdout
-from keras_resnext.data.dataset import RGB, Dataset, DatasetError, Split
+from keras_resnext.data.dataset import Dataset, DatasetError, Split
 from keras_resnext.data.decoding import NO_IMAGE, Unreadable, decode, fingerprints
+from keras_resnext.preprocessing import Preprocessing
 
-# ImageNet's, in pixel units, as torchvision normalises for the published weights.
-MEAN: RGB = (123.675, 116.28, 103.53)
-STD: RGB = (58.395, 57.12, 57.375)
 HELD_OUT = 0.1
 SPLIT_SEED = 0
 
@@ -44,13 +42,13 @@ class Sample(NamedTuple):
     path: Path
 
 
-def load_image_folder(data_dir: str | os.PathLike, image_size: int) -> Dataset:
+def load_image_folder(data_dir: str | os.PathLike, preprocessing: Preprocessing) -> Dataset:
     """Load a folder of images, to fine-tune on.
 
     The layout is that of `torchvision.datasets.ImageFolder`, DIR/CLASS/IMAGE, once, or under each
     of train/, validation/ (or val/) and test/. A part without a folder is held out of the training
     images: a tenth of each class, at least one image, chosen by a hash of the file. The choice
-    depends neither on names nor on `image_size`, and a file that occurs more than once is never
+    depends neither on names nor on sizes, and a file that occurs more than once is never
     chosen, so that none is on both sides.
 
     `keras.utils.image_dataset_from_directory` reads neither TIFF nor WebP, takes no notice of the
@@ -61,22 +59,17 @@ def load_image_folder(data_dir: str | os.PathLike, image_size: int) -> Dataset:
 
     Args:
         data_dir: the folder.
-        image_size: height and width of the images in memory, in pixels; `decoding.decode` says how
-            they are brought to it.
+        preprocessing: how the images are brought to one size, as which they are in memory.
 
     Returns:
         The data set. Classes are the names of the folders, sorted; each is its own superclass.
-        `mean` and `std` are ImageNet's, which the published weights expect. Samples are in the
-        order of their content.
+        Samples are in the order of their content.
 
     Raises:
-        ValueError: `image_size` is no size.
         DatasetError: (a ValueError) the folder is not there or laid out otherwise, there are too
             few classes or images, or the images would take more than half of the physical memory
             (where the system tells it: Windows does not).
     """
-    if not isinstance(image_size, int) or image_size < 1:
-        raise ValueError(f"image_size: expected a whole number of pixels >= 1, got {image_size!r}")
     folder = Path(data_dir).expanduser()
     if not folder.is_dir():
         raise DatasetError(f"data_dir: {folder} does not exist or is no folder; {EXPECTED}")
@@ -86,10 +79,10 @@ def load_image_folder(data_dir: str | os.PathLike, image_size: int) -> Dataset:
         class_names = _class_names(roots)
         samples = {part: _find(root, class_names, skipped) for part, root in roots.items()}
         _check_enough(samples, roots, class_names)
-        _check_memory(sum(map(len, samples.values())), image_size)
+        _check_memory(sum(map(len, samples.values())), preprocessing.image_size)
         images = {}
         for part, found in samples.items():
-            images[part], unreadable = decode([sample.path for sample in found], image_size)
+            images[part], unreadable = decode([sample.path for sample in found], preprocessing)
             samples[part] = [sample for sample in found if sample.path not in unreadable]
             skipped |= unreadable
         _check_enough(samples, roots, class_names)
@@ -105,8 +98,7 @@ def load_image_folder(data_dir: str | os.PathLike, image_size: int) -> Dataset:
         test=splits["test"],
         class_names=class_names,
         superclass_names=class_names,
-        mean=MEAN,
-        std=STD,
+        preprocessing=preprocessing,
     )
 
 

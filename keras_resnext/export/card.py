@@ -36,7 +36,10 @@ def model_card(
         differences: that verification found.
         command: what the user typed.
     """
-    shape = f"(batch, {interface.height}, {interface.width}, 3)"
+    preprocessing = interface.preprocessing
+    size = preprocessing.image_size
+    mean, std = _numbers(preprocessing.mean), _numbers(preprocessing.std)
+    shape = f"(batch, {size}, {size}, 3)"
     found = ", ".join(f"{kind} {value:.1e}" for kind, value in differences.items())
     packages = ", ".join(f"{name} {version}" for name, version in versions().items())
     return f"""# {interface.name}
@@ -54,12 +57,13 @@ trained on {dataset.name}.
 
 ## Preprocessing, all of it inside
 
-Pixels are RGB, 0 to 255. Each channel has its mean subtracted, {_numbers(interface.mean)}, and is
-divided by its standard deviation, {_numbers(interface.std)}.
+Pixels are RGB, 0 to 255. Each channel has its mean subtracted, {mean}, and is divided by its
+standard deviation, {std}.
 
-Files are cropped about the centre to the proportions of {interface.width}x{interface.height}
-pixels, then resized to that, bicubic with antialiasing. Of an animation the first frame counts;
-transparency, and the orientation that EXIF names, are ignored.
+The shorter side of a file's image is scaled to {preprocessing.resize_size} pixels,
+{preprocessing.interpolation} with antialiasing, and {size}x{size} pixels are cut out of the centre.
+Of an animation the first frame counts; transparency, and the orientation that EXIF names, are
+ignored.
 
 ## Accuracy
 

@@ -4,6 +4,16 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from keras_resnext.preprocessing import Preprocessing
+
+PREPROCESSING_FILE = "preprocessing.json"
+
+
+def write_preprocessing(folder: Path, preprocessing: Preprocessing) -> None:
+    """Write `preprocessing.json`: what a client does to an image of any size, or leaves to us."""
+    text = json.dumps(asdict(preprocessing), indent=2) + "\n"
+    (folder / PREPROCESSING_FILE).write_text(text, encoding="utf-8")
+
 
 @dataclass(frozen=True)
 class Interface:
@@ -11,18 +21,12 @@ class Interface:
 
     Attributes:
         name: of the model on a server.
-        height: of an image, in pixels.
-        width: of an image, in pixels.
-        mean: per channel, in pixel units (0 to 255).
-        std: per channel, in pixel units.
+        preprocessing: of the images, all of it within an exported SavedModel.
         class_names: by label.
     """
 
     name: str
-    height: int
-    width: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    preprocessing: Preprocessing
     class_names: tuple[str, ...]
 
     def write(self, path: Path) -> None:
@@ -33,5 +37,5 @@ class Interface:
     def read(cls, path: Path) -> "Interface":
         """Read what `write` wrote."""
         values = json.loads(path.read_text(encoding="utf-8"))
-        lists = {key: tuple(values[key]) for key in ("mean", "std", "class_names")}
-        return cls(**values | lists)
+        preprocessing = Preprocessing.from_dict(values["preprocessing"])
+        return cls(values["name"], preprocessing, tuple(values["class_names"]))

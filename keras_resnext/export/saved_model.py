@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_resnext.data import Dataset, normalise
 from keras_resnext.export.card import model_card
-from keras_resnext.export.interface import Interface
+from keras_resnext.export.interface import Interface, write_preprocessing
 from keras_resnext.export.network import inference_network
 from keras_resnext.export.processes import run_python
 from keras_resnext.export.verification import compare, sample_images
@@ -74,14 +74,15 @@ def export_saved_model(
         handed, folder = Path(scratch), Path(scratch) / "saved_model"
         images = sample_images(dataset)
         np.save(handed / "images.npy", images)
-        height, width, _ = dataset.input_shape
-        interface = Interface(name, height, width, dataset.mean, dataset.std, dataset.class_names)
+        preprocessing = dataset.preprocessing
+        interface = Interface(name, preprocessing, dataset.class_names)
         interface.write(handed / "interface.json")
         # A GPU may round float32 to fewer digits, and would not be fit to compare with.
         with keras.device("cpu:0"):
             network = inference_network(trained, dataset)
             network.save(handed / "network.keras")
-            logits = network.predict(normalise(images, dataset.mean, dataset.std), verbose=0)
+            normalised = normalise(images, preprocessing.mean, preprocessing.std)
+            logits = network.predict(normalised, verbose=0)
         writer = ("-m", "keras_resnext.export.tensorflow.writer")
         run_python("writing the SavedModel", *writer, handed, folder, KERAS_BACKEND="tensorflow")
         run_python(
@@ -92,6 +93,7 @@ def export_saved_model(
             differences = compare(logits, answers, dataset.class_names)
         extra = folder / "assets.extra"
         extra.mkdir(exist_ok=True)
+        write_preprocessing(extra, preprocessing)
         warm = (extra / "tf_serving_warmup_requests").exists()
         card = model_card(trained, dataset, interface, network, differences, command)
         (extra / "model_card.md").write_text(card, encoding="utf-8")

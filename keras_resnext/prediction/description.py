@@ -1,14 +1,13 @@
 """What a run tells of its data set, read back."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_resnext.data import Dataset, Split
-from keras_resnext.data.dataset import RGB
+from keras_resnext.preprocessing import Preprocessing
 from keras_resnext.training.folder import DATASET_FILE
 
 
@@ -38,22 +37,21 @@ def read_description(folder: Path) -> Dataset | None:
 
 def _dataset(values: dict[str, Any]) -> Dataset:
     shape = values["input_shape"]
-    if len(shape) != 3 or shape[2] != 3 or not all(isinstance(n, int) and n > 0 for n in shape):
-        raise ValueError(f"input_shape: expected [height, width, 3], got {shape}")
+    if len(shape) != 3 or shape[0] != shape[1] or shape[2] != 3:
+        raise ValueError(f"input_shape: expected [size, size, 3], got {shape}")
+    preprocessing = Preprocessing.from_dict(
+        {
+            "image_size": shape[0],
+            # Runs of version 0.1 name neither, and were this.
+            "resize_size": values.get("resize_size", shape[0]),
+            "interpolation": values.get("interpolation", "bicubic"),
+            "mean": values["mean"],
+            "std": values["std"],
+        }
+    )
     names = tuple(values["class_names"])
     if len(names) < 2 or not all(isinstance(name, str) and name.isprintable() for name in names):
         raise ValueError("class_names: expected a list of two printable names or more")
     labels = np.zeros(0, np.int32)
     none = Split(np.zeros((0, *shape), np.uint8), labels, labels)
-    mean, std = _rgb(values, "mean"), _rgb(values, "std")
-    if min(std) <= 0:
-        raise ValueError(f"std: expected numbers above 0, got {list(std)}")
-    return Dataset(str(values["name"]), none, none, none, names, names, mean, std)
-
-
-def _rgb(values: dict[str, Any], key: str) -> RGB:
-    numbers = [float(number) for number in values[key]]
-    if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
-        raise ValueError(f"{key}: expected three numbers, got {values[key]}")
-    red, green, blue = numbers
-    return red, green, blue
+    return Dataset(str(values["name"]), none, none, none, names, names, preprocessing)

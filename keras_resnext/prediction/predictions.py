@@ -63,7 +63,7 @@ def predict(
     """
     for start in range(0, len(paths), batch_size):
         part = paths[start : start + batch_size]
-        images, unreadable = decode(part, predictor.image_size)
+        images, unreadable = decode(part, predictor.preprocessing)
         readable = [path for path in part if path not in unreadable]
         predictions = _predict(predictor, readable, images, top) if readable else []
         yield Batch(predictions, images, unreadable)

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_resnext.data import Dataset, normalise
 from keras_resnext.export.network import inference_network
+from keras_resnext.preprocessing import Preprocessing
 from keras_resnext.training.trained import Trained
 
 
@@ -17,13 +18,13 @@ class Predictor:
 
     Attributes:
         class_names: by label.
-        image_size: height and width of the images that it takes, in pixels.
+        preprocessing: of the images that it takes; normalising them is its own work.
         probabilities: from images, uint8 (batch, image_size, image_size, 3), RGB, to float
             (batch, classes).
     """
 
     class_names: tuple[str, ...]
-    image_size: int
+    preprocessing: Preprocessing
     probabilities: Callable[[np.ndarray], np.ndarray]
 
 
@@ -32,29 +33,17 @@ def from_trained(trained: Trained, dataset: Dataset) -> Predictor:
 
     Args:
         trained: what `find_trained` found.
-        dataset: that it was trained on; only its names and numbers count.
+        dataset: that it was trained on; only its names and preprocessing count.
 
     Raises:
-        ValueError: it cannot be read, is not a classifier of this data set's images, or takes
-            images that are not square.
+        ValueError: it cannot be read, or is not a classifier of this data set's images.
     """
+    preprocessing = dataset.preprocessing
     network = inference_network(trained, dataset)
 
     def probabilities(images: np.ndarray) -> np.ndarray:
-        normalised = normalise(images, dataset.mean, dataset.std)
+        normalised = normalise(images, preprocessing.mean, preprocessing.std)
         scores = keras.ops.softmax(network.predict_on_batch(normalised))
         return keras.ops.convert_to_numpy(scores)
 
-    height, width, _ = dataset.input_shape
-    return Predictor(dataset.class_names, square_side(height, width), probabilities)
-
-
-def square_side(height: int, width: int) -> int:
-    """The side of an image, in pixels.
-
-    Raises:
-        ValueError: it is not square; `data.decoding` makes squares only.
-    """
-    if height != width:
-        raise ValueError(f"source: expected a network of square images, got {height}x{width}")
-    return height
+    return Predictor(dataset.class_names, preprocessing, probabilities)

@@ -1,5 +1,6 @@
 """A SavedModel that `scripts/export.py` wrote, run in a process of its own."""
 
+import json
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -9,10 +10,13 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from keras_resnext.export.interface import PREPROCESSING_FILE
 from keras_resnext.prediction import saved_model_worker
-from keras_resnext.prediction.predictor import Predictor, square_side
+from keras_resnext.prediction.predictor import Predictor
+from keras_resnext.preprocessing import Preprocessing, fitted
 
 LABELS = Path("assets") / "labels.txt"
+PREPROCESSING = Path("assets.extra") / PREPROCESSING_FILE
 
 
 def is_saved_model(folder: Path) -> bool:
@@ -64,7 +68,28 @@ def opened_saved_model(folder: Path) -> Iterator[Predictor]:
                 f"{len(class_names)}; export it anew"
             )
         probabilities = partial(ask, saved_model_worker.probabilities)
-        yield Predictor(class_names, square_side(height, width), probabilities)
+        yield Predictor(class_names, _preprocessing(folder, height, width), probabilities)
+
+
+def _preprocessing(folder: Path, height: int, width: int) -> Preprocessing:
+    file = folder / PREPROCESSING
+    try:
+        # Exports of version 0.1 have no such file, and were this.
+        found = (
+            Preprocessing.from_dict(json.loads(file.read_text(encoding="utf-8")))
+            if file.exists()
+            else fitted(height)
+        )
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"source: expected preprocessing in {file}, as scripts/export.py writes it ({error})"
+        ) from error
+    if (height, width) != (found.image_size, found.image_size):
+        raise ValueError(
+            f"source: {folder} takes images of {height}x{width}, expected squares of "
+            f"{found.image_size} ({PREPROCESSING}); export it anew"
+        )
+    return found
 
 
 def _labels(folder: Path) -> tuple[str, ...]:

@@ -127,15 +127,17 @@ def write_description(folder: Path, dataset: Dataset) -> None:
 
     Args:
         folder: of the run.
-        dataset: gives name, class names, size of the images in pixels, mean and standard deviation
-            per channel in pixel units.
+        dataset: gives name, class names, size of the images in pixels and preprocessing.
     """
+    preprocessing = dataset.preprocessing
     values = {
         "name": dataset.name,
         "class_names": dataset.class_names,
         "input_shape": dataset.input_shape,
-        "mean": dataset.mean,
-        "std": dataset.std,
+        "resize_size": preprocessing.resize_size,
+        "interpolation": preprocessing.interpolation,
+        "mean": preprocessing.mean,
+        "std": preprocessing.std,
     }
     write_json(folder / DATASET_FILE, values)
 

@@ -1,6 +1,8 @@
+import importlib
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,9 @@ import pytest
 
 from keras_resnext.data import Dataset, Split
 from keras_resnext.data.official import read_official
+from keras_resnext.preprocessing import fitted
 
+PEER = Path(__file__).resolve().parents[3] / "shared" / "peers" / "torchvision_on_cpu.py"
 UNPACK = Path(__file__).resolve().parents[3] / "shared" / "cifar100" / "unpack.py"
 
 
@@ -28,6 +32,21 @@ def raw(cifar_folder):
     return read_official(cifar_folder)
 
 
+@pytest.fixture(scope="session")
+def torchvision():
+    if not PEER.is_file() or not find_spec("torch") or not find_spec("torchvision"):
+        pytest.skip(f"needs torchvision, which {PEER} makes importable beside a CPU-only torch")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(PEER.parent)
+        importlib.import_module(PEER.stem)
+    return importlib.import_module("torchvision")
+
+
+@pytest.fixture(scope="session")
+def timm_data(torchvision):
+    return pytest.importorskip("timm").data
+
+
 def random_split(count, classes=4, size=8, seed=0):
     rng = np.random.default_rng(seed)
     labels = np.arange(count, dtype=np.int32) % classes
@@ -38,9 +57,8 @@ def random_split(count, classes=4, size=8, seed=0):
 @pytest.fixture
 def dataset():
     train, validation, test = (random_split(n, seed=n) for n in (50, 12, 8))
-    return Dataset(
-        "random", train, validation, test, tuple("abcd"), tuple("xy"), (120, 125, 130), (60, 65, 70)
-    )
+    preprocessing = fitted(8, (120, 125, 130), (60, 65, 70))
+    return Dataset("random", train, validation, test, tuple("abcd"), tuple("xy"), preprocessing)
 
 
 def write_binary(raw, folder, count=None):

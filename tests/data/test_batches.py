@@ -29,14 +29,16 @@ def test_plain_batches_are_the_samples_in_order(dataset):
     images, labels = (np.concatenate(part) for part in zip(*batches, strict=True))
     assert images.dtype == np.float32
     assert labels.dtype == np.int32
-    expected = normalise(dataset.train.images, dataset.mean, dataset.std)
+    expected = normalise(
+        dataset.train.images, dataset.preprocessing.mean, dataset.preprocessing.std
+    )
     np.testing.assert_array_equal(images, expected)
     np.testing.assert_array_equal(labels, dataset.train.labels)
 
 
 def identities(batches, dataset):
     """Which sample each image of each batch is, for batches without augmentation."""
-    known = normalise(dataset.train.images, dataset.mean, dataset.std)
+    known = normalise(dataset.train.images, dataset.preprocessing.mean, dataset.preprocessing.std)
     index = {image.tobytes(): i for i, image in enumerate(known)}
     return [
         index[np.ascontiguousarray(image).tobytes()] for images, _ in batches for image in images
@@ -326,7 +328,7 @@ def test_shuffling_by_keras_is_refused(dataset, workers):
 
 def test_predict_gives_one_answer_a_sample_in_order(dataset):
     batches = Batches(dataset.train, dataset, batch_size=8, data_format="channels_last")
-    images = normalise(dataset.train.images, dataset.mean, dataset.std)
+    images = normalise(dataset.train.images, dataset.preprocessing.mean, dataset.preprocessing.std)
     found = model_that_tells("channels_last").predict(batches, verbose=0)
     np.testing.assert_allclose(found[:, 0], images[:, 0, 0, 0], rtol=1e-6)
 

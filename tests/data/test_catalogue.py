@@ -3,6 +3,7 @@ import sys
 import pytest
 
 from keras_resnext.data import DATASETS, cifar100, load
+from keras_resnext.preprocessing import Preprocessing, fitted
 from tests.data.test_image_folder import write_classes
 
 
@@ -24,9 +25,20 @@ def test_a_folder_needs_a_path_and_a_size(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["cifar100", "demo"])
-def test_only_a_folder_takes_a_size(name):
-    with pytest.raises(ValueError, match=f"image_size: only 'folder' takes one.*'{name}'.*got 32"):
-        load(name, image_size=32)
+@pytest.mark.parametrize("given", [{"image_size": 32}, {"preprocessing": fitted(32)}])
+def test_only_a_folder_takes_a_size(name, given):
+    (argument,) = given
+    with pytest.raises(ValueError, match=f"{argument}: only 'folder' takes one.*'{name}'.*32"):
+        load(name, **given)
+
+
+def test_a_folder_by_size_or_by_preprocessing(tmp_path):
+    write_classes(tmp_path, {"cat": 3, "dog": 3})
+    assert load("folder", tmp_path, 8).preprocessing == fitted(8)
+    preprocessing = Preprocessing(8, 9)
+    assert load("folder", tmp_path, preprocessing=preprocessing).preprocessing == preprocessing
+    with pytest.raises(ValueError, match=r"image_size: preprocessing has one, 8; .* got 9 too"):
+        load("folder", tmp_path, 9, preprocessing)
 
 
 def test_a_folder_says_that_it_needs_pillow(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_resnext.data import DatasetError, cifar100, load
+from keras_resnext.preprocessing import fitted
 from tests.data.conftest import write_binary
 
 
@@ -40,7 +41,7 @@ def test_the_split_is_stratified(cifar):
         assert np.bincount(part.superclass_labels).tolist() == [5 * each] * 20
     assert cifar.num_classes == 100
     assert cifar.input_shape == (32, 32, 3)
-    assert (cifar.mean, cifar.std) == ((129.3, 124.1, 112.4), (68.2, 65.4, 70.4))
+    assert cifar.preprocessing == fitted(32, (129.3, 124.1, 112.4), (68.2, 65.4, 70.4))
 
 
 def test_no_image_is_in_both_training_and_validation(cifar, raw):

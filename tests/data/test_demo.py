@@ -48,8 +48,8 @@ def test_superclasses_group_classes(demo):
 
 def test_mean_and_std_are_those_of_the_training_images(demo):
     pixels = demo.train.images.reshape(-1, 3).astype(np.float64)
-    np.testing.assert_allclose(demo.mean, pixels.mean(axis=0), rtol=1e-9)
-    np.testing.assert_allclose(demo.std, pixels.std(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(demo.preprocessing.mean, pixels.mean(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(demo.preprocessing.std, pixels.std(axis=0), rtol=1e-9)
 
 
 def softmax_regression(features, labels, classes, steps, rate=0.5):

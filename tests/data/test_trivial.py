@@ -1,7 +1,4 @@
-import importlib
 import sys
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +13,6 @@ from keras_resnext.data.trivial import (
     transform_one,
 )
 
-PEER = Path(__file__).resolve().parents[3] / "shared" / "peers" / "torchvision_on_cpu.py"
 FILL = (120, 7, 250)
 
 # The paper's table of the "wide" space, as torchvision reads it: lowest, highest, and whether
@@ -75,35 +71,24 @@ def test_magnitudes_are_31_even_steps_equally_likely_on_both_sides(drawn, name):
     assert negative == pytest.approx(0.5 * 30 / 31 if signed else 0, abs=0.04)
 
 
-@pytest.fixture(scope="module")
-def torchvision():
-    """Its module `autoaugment`; beside a CPU-only torch its compiled part does not load."""
-    if not PEER.is_file() or not find_spec("torch") or not find_spec("torchvision"):
-        pytest.skip(f"needs torchvision, which {PEER} makes importable beside a CPU-only torch")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(PEER.parent)
-        importlib.import_module(PEER.stem)
-    return importlib.import_module("torchvision.transforms.autoaugment")
-
-
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("shape", [(12, 17), (32, 32)])
 def test_torchvision_computes_the_same(torchvision, name, shape):
     image = picture(*shape)
     low, high, signed = PAPER[name]
     for magnitude in np.linspace(-high if signed else low, high, 61 if signed else 31):
-        expected = torchvision._apply_op(
+        expected = torchvision.transforms.autoaugment._apply_op(
             Image.fromarray(image),
             name,
             round(magnitude) if name == "Posterize" else float(magnitude),
-            torchvision.InterpolationMode.NEAREST,
+            torchvision.transforms.InterpolationMode.NEAREST,
             list(FILL),
         )
         np.testing.assert_array_equal(apply(image, name, float(magnitude)), np.asarray(expected))
 
 
 def test_torchvision_has_the_same_space(torchvision):
-    space = torchvision.TrivialAugmentWide()._augmentation_space(31)
+    space = torchvision.transforms.TrivialAugmentWide()._augmentation_space(31)
     assert tuple(space) == NAMES
     for name, (magnitudes, signed) in space.items():
         first, last, ours_signed = RANGES[name]

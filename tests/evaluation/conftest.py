@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from keras_resnext.data import Dataset, Split
+from keras_resnext.preprocessing import fitted
 
 
 def split(labels, superclass_of):
@@ -21,8 +22,7 @@ def animals():
         test=split([0, 0, 2, 3, 4, 5, 6, 6], superclass_of),
         class_names=tuple("abcdefg"),
         superclass_names=("lower", "upper"),
-        mean=(0.0, 0.0, 0.0),
-        std=(1.0, 1.0, 1.0),
+        preprocessing=fitted(8, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     )
 
 

@@ -66,5 +66,6 @@ def export(run, dataset, tmp_path_factory):
         arguments = [str(run), "--output-dir", str(output_dir)]
         assert main(arguments) == 0
         model = find_trained(run).model(dataset)
-    images = data.normalise(dataset.test.images, dataset.mean, dataset.std)
+    mean, std = dataset.preprocessing.mean, dataset.preprocessing.std
+    images = data.normalise(dataset.test.images, mean, std)
     return Export(output_dir / "tiny/1", model.predict(images, verbose=0))

@@ -16,7 +16,7 @@ from keras_resnext.training.trained import Trained
     ],
 )
 def test_tells_the_accuracy_of_these_very_weights(run, dataset, file, accuracy):
-    interface = Interface("mine", 32, 32, dataset.mean, dataset.std, dataset.class_names)
+    interface = Interface("mine", dataset.preprocessing, dataset.class_names)
     network = ResNeXt((1,), cardinality=1, classes=12)
     card = model_card(
         Trained(run / file, None, run), dataset, interface, network, {"logits": 1e-6}, "command"

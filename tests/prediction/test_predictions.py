@@ -4,6 +4,7 @@ from PIL import Image
 
 from keras_resnext.prediction.predictions import predict
 from keras_resnext.prediction.predictor import Predictor
+from keras_resnext.preprocessing import fitted
 
 
 def shares(images):
@@ -12,7 +13,7 @@ def shares(images):
     return sums / sums.sum(axis=1, keepdims=True)
 
 
-PREDICTOR = Predictor(("red", "green", "blue"), 4, shares)
+PREDICTOR = Predictor(("red", "green", "blue"), fitted(4), shares)
 COLOURS = [(60, 0, 40), (10, 80, 10), (0, 30, 70), (50, 50, 100), (80, 10, 10)]
 
 
@@ -63,6 +64,6 @@ def test_a_batch_that_cannot_be_read_at_all(files):
 
 
 def test_a_network_that_computes_no_numbers(files):
-    nan = Predictor(("a", "b"), 4, lambda images: np.full((len(images), 2), np.nan))
+    nan = Predictor(("a", "b"), fitted(4), lambda images: np.full((len(images), 2), np.nan))
     with pytest.raises(ArithmeticError, match="not finite"):
         list(predict(nan, files, 1, 8))

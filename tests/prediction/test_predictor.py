@@ -4,7 +4,7 @@ import pytest
 
 from keras_resnext import data
 from keras_resnext.prediction.description import read_description
-from keras_resnext.prediction.predictor import from_trained, square_side
+from keras_resnext.prediction.predictor import from_trained
 from keras_resnext.training.trained import find_trained
 from tests.training.tiny import shrink, tiny_demo
 
@@ -19,9 +19,5 @@ def test_equals_the_network_on_images_prepared_as_in_evaluation(run, file, monke
     found = predictor.probabilities(dataset.test.images)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert np.ptp(found) > 0.01  # else any order of images or classes would do
-    assert (predictor.class_names, predictor.image_size) == (dataset.class_names, 32)
-
-
-def test_images_that_are_not_square():
-    with pytest.raises(ValueError, match="source: expected a network of square images, got 32x48"):
-        square_side(32, 48)
+    assert predictor.class_names == dataset.class_names
+    assert predictor.preprocessing == dataset.preprocessing

@@ -1,16 +1,20 @@
+import json
 import shutil
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_resnext.data import normalise
-from keras_resnext.export.interface import Interface
+from keras_resnext.export.interface import Interface, write_preprocessing
 from keras_resnext.export.tensorflow.signatures import Served
 from keras_resnext.prediction import saved_model, saved_model_worker
 from keras_resnext.prediction.saved_model import is_saved_model, opened_saved_model
+from keras_resnext.preprocessing import Preprocessing, fitted
 
-INTERFACE = Interface("x", 8, 8, (120, 110, 100), (60, 50, 40), ("red", "green", "blue"))
+PREPROCESSING = Preprocessing(8, 9, "bilinear", (120, 110, 100), (60, 50, 40))
+INTERFACE = Interface("x", PREPROCESSING, ("red", "green", "blue"))
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +24,8 @@ def exported(tmp_path_factory):
     (folder / "labels.txt").write_text("red\ngreen\nblue\n")
     served = Served(lambda images: tf.reduce_mean(images, (1, 2)), INTERFACE, folder / "labels.txt")
     tf.saved_model.save(served, str(folder / "1"), signatures=served.signatures())
+    (folder / "1/assets.extra").mkdir()
+    write_preprocessing(folder / "1/assets.extra", PREPROCESSING)
     return folder / "1"
 
 
@@ -30,10 +36,10 @@ def copied(exported, tmp_path):
 
 def test_a_process_of_its_own_computes_what_the_network_does(exported):
     images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
-    logits = normalise(images, INTERFACE.mean, INTERFACE.std).mean(axis=(1, 2))
+    logits = normalise(images, PREPROCESSING.mean, PREPROCESSING.std).mean(axis=(1, 2))
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     with opened_saved_model(exported) as predictor:
-        assert (predictor.class_names, predictor.image_size) == (INTERFACE.class_names, 8)
+        assert predictor.class_names == INTERFACE.class_names
         np.testing.assert_allclose(predictor.probabilities(images[:3]), expected[:3], atol=1e-6)
         np.testing.assert_allclose(predictor.probabilities(images[3:]), expected[3:], atol=1e-6)
         with pytest.raises(RuntimeError, match=r"running .*/1 failed: "):
@@ -56,6 +62,28 @@ def test_labels_that_do_not_fit(copied):
         labels.unlink() if content is None else labels.write_bytes(content)
         with pytest.raises(ValueError, match=message), opened_saved_model(copied):
             pass
+
+
+def test_says_how_images_are_brought_to_it(copied):
+    with opened_saved_model(copied) as predictor:
+        assert predictor.preprocessing == PREPROCESSING
+    (copied / "assets.extra/preprocessing.json").unlink()
+    with opened_saved_model(copied) as predictor:
+        assert predictor.preprocessing == fitted(8)  # as all were before the file was
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "expected preprocessing in .*preprocessing.json, as scripts/export.py writes it"),
+        ('{"image_size": 8}', "expected preprocessing in"),
+        (json.dumps(asdict(fitted(9))), "takes images of 8x8, expected squares of 9"),
+    ],
+)
+def test_preprocessing_that_does_not_fit(copied, content, message):
+    (copied / "assets.extra/preprocessing.json").write_text(content)
+    with pytest.raises(ValueError, match=message), opened_saved_model(copied):
+        pass
 
 
 def test_a_graph_that_would_write_a_file_is_not_loaded(tmp_path):

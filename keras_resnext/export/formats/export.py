@@ -18,6 +18,7 @@ from keras_resnext.export.formats.checks import (
 )
 from keras_resnext.export.formats.network import from_pixels
 from keras_resnext.export.formats.table import FORMATS, Format
+from keras_resnext.export.interface import write_preprocessing
 from keras_resnext.export.network import inference_network
 from keras_resnext.export.processes import run_python
 from keras_resnext.export.verification import sample_images
@@ -32,7 +33,8 @@ class ExportedFormat:
     """An export that has been verified.
 
     Attributes:
-        folder: NAME/VERSION; it holds the model and labels.txt, the class names by label.
+        folder: NAME/VERSION; it holds the model, labels.txt, the class names by label, and
+            preprocessing.json.
         check: what was found.
     """
 
@@ -68,6 +70,7 @@ def export_format(
         raise ValueError(f"format: expected one of {', '.join(FORMATS)}, got {format_name!r}")
     chosen = FORMATS[format_name]
     _check_installed(format_name, chosen)
+    preprocessing = dataset.preprocessing
     images = dataset.test.images if chosen.int8 else sample_images(dataset)
     model_folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside `model_folder`, so that what it will hold can be moved into place in one step.
@@ -79,9 +82,11 @@ def export_format(
         # A GPU may round float32 to fewer digits, and would not be fit to compare with.
         with keras.device("cpu:0"):
             network = inference_network(trained, dataset)
-            from_pixels(network, dataset).save(handed / "network.keras")
+            from_pixels(network, preprocessing).save(handed / "network.keras")
             expected = runner.logits(
-                lambda x: network.predict(normalise(x, dataset.mean, dataset.std), verbose=0),
+                lambda x: network.predict(
+                    normalise(x, preprocessing.mean, preprocessing.std), verbose=0
+                ),
                 images,
             )
         backend = chosen.backend or keras.config.backend()
@@ -105,6 +110,7 @@ def export_format(
         )
         labels = "".join(f"{name}\n" for name in dataset.class_names)
         (folder / "labels.txt").write_text(labels, encoding="utf-8")
+        write_preprocessing(folder, preprocessing)
         return ExportedFormat(publish(folder, model_folder), check)
 
 

@@ -1,34 +1,39 @@
 """From the bytes of an image file to pixels of the size that the network takes."""
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from keras_resnext.export.tensorflow.headers import count_pixels
+from keras_resnext.preprocessing import Preprocessing
 
 MAX_PIXELS = 25_000_000
 AT_A_TIME = 4  # images of a request that are decoded at once: 75 MB each, at most
+KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}
+RADIUS = {"bilinear": 1.0, "bicubic": 2.0}  # of the kernels, in pixels of the larger kind
 
 
-def decode(image_bytes: tf.Tensor, height: int, width: int) -> tf.Tensor:
+def decode(image_bytes: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
     """Decode a batch of JPEG, PNG, GIF (its first frame) or WebP files, of any size each.
 
     Args:
         image_bytes: string (batch,).
-        height: wanted, in pixels.
-        width: wanted, in pixels.
+        preprocessing: says how to scale and crop; images are not normalised.
 
     Returns:
-        float32 (batch, height, width, 3), RGB, 0 to 255. Transparency is dropped, and what EXIF
-        says of the orientation is not heeded.
+        float32 (batch, image_size, image_size, 3), RGB, 0 to 255. Transparency is dropped, and what
+        EXIF says of the orientation is not heeded.
 
     Raises:
         InvalidArgumentError: (when run) a file is of another kind, damaged, or larger than
             `MAX_PIXELS`.
     """
+    size = preprocessing.image_size
     return tf.map_fn(
-        lambda contents: fit(_pixels(contents), height, width),
+        lambda contents: fit(_pixels(contents), preprocessing),
         image_bytes,
         parallel_iterations=AT_A_TIME,
-        fn_output_signature=tf.TensorSpec((height, width, 3), tf.float32),
+        fn_output_signature=tf.TensorSpec((size, size, 3), tf.float32),
     )
 
 
@@ -39,29 +44,64 @@ def _pixels(contents):
         return tf.io.decode_image(contents, channels=3, expand_animations=False)
 
 
-def fit(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
-    """Scale until the wanted size is covered, bicubic with antialiasing, and cut out the centre.
+def fit(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
+    """Scale the shorter side, and cut a square out of the centre.
 
-    As Pillow's `ImageOps.fit`, by which `keras_resnext.data` reads folders of images.
-    `tf.image.resize` cuts at whole pixels only, and shifts the picture by up to half of one.
+    As torchvision's `Resize` and `CenterCrop` on PIL images, by which `keras_resnext.data` reads
+    files: to a level, since Pillow rounds weights too. Only what stays is computed.
+    `tf.image.resize` cuts at whole pixels only, and does not round between the two directions.
 
     Args:
         image: uint8 (any height, any width, 3).
-        height: wanted, in pixels.
-        width: wanted, in pixels.
+        preprocessing: says how.
 
     Returns:
-        float32 (height, width, 3), whole numbers; an image of the wanted size is unchanged.
+        float32 (image_size, image_size, 3), whole numbers; an image of that size that is not to be
+        scaled is unchanged.
     """
-    given = tf.cast(tf.shape(image)[:2], tf.float32)
-    wanted = tf.constant((height, width), tf.float32)
-    scale = tf.reduce_max(wanted / given)
+    sides = tf.shape(image)[:2]
+    rows, columns = (_part(sides[axis], tf.reduce_min(sides), preprocessing) for axis in (0, 1))
+    image = image[rows.first : rows.last, columns.first : columns.last]
+    # Sideways first, as Pillow does; on its side, since the operation takes rows first and would
+    # make all of the image float32.
+    image = _scale_rows(tf.transpose(image, (1, 0, 2)), columns, preprocessing)
+    return _scale_rows(tf.transpose(image, (1, 0, 2)), rows, preprocessing)
+
+
+class _Part(NamedTuple):
+    """The pixels from `first` to `last` of a side, of which a side of the result is computed.
+
+    A pixel of the result is `1 / scale` of those; `translation` is where the first of them lies.
+    """
+
+    first: tf.Tensor
+    last: tf.Tensor
+    scale: tf.Tensor
+    translation: tf.Tensor
+
+
+def _part(side: tf.Tensor, shorter: tf.Tensor, preprocessing: Preprocessing) -> _Part:
+    wanted = preprocessing.image_size
+    # A strip of a million pixels by one is scaled to more than int32 and float32 can count.
+    side, shorter = tf.cast(side, tf.int64), tf.cast(shorter, tf.int64)
+    scaled = tf.cast(preprocessing.resize_size * side // shorter, tf.float64)
+    scale = scaled / tf.cast(side, tf.float64)
+    start = tf.round((scaled - wanted) / 2)
+    reach = RADIUS[preprocessing.interpolation] * tf.maximum(1 / scale, 1)
+    first = tf.maximum(tf.cast(tf.floor(start / scale - reach), tf.int64), 0)
+    last = tf.minimum(tf.cast(tf.math.ceil((start + wanted) / scale + reach), tf.int64), side)
+    return _Part(first, last, scale, tf.cast(first, tf.float64) * scale - start)
+
+
+def _scale_rows(image: tf.Tensor, part: _Part, preprocessing: Preprocessing) -> tf.Tensor:
+    """From the rows of a part, uint8 or float32 (rows, width, 3), to those of the result."""
     resized = tf.raw_ops.ScaleAndTranslate(
         images=image[None],
-        size=(height, width),
-        scale=tf.stack((scale, scale)),
-        translation=(wanted - given * scale) / 2,
-        kernel_type="keyscubic",
+        size=(preprocessing.image_size, tf.shape(image)[1]),
+        scale=tf.cast(tf.stack((part.scale, 1)), tf.float32),
+        translation=tf.cast(tf.stack((part.translation, 0)), tf.float32),
+        kernel_type=KERNELS[preprocessing.interpolation],
         antialias=True,
     )
-    return tf.round(tf.clip_by_value(resized[0], 0, 255))
+    # Halves, which halving a size makes many of, go up in Pillow.
+    return tf.floor(tf.clip_by_value(resized[0], 0, 255) + 0.5)

@@ -24,12 +24,14 @@ class Served(tf.Module):
     def __init__(self, network: Callable, interface: Interface, labels: Path):
         super().__init__()
         self._network = network
-        self._interface = interface
+        self._preprocessing = interface.preprocessing
+        self._class_names = interface.class_names
         self._labels = tf.saved_model.Asset(str(labels))
 
     def signatures(self) -> dict[str, Callable]:
         """Name the signatures and what each takes."""
-        image = (None, self._interface.height, self._interface.width, 3)
+        size = self._preprocessing.image_size
+        image = (None, size, size, 3)
         taken = {
             "serving_default": (self.scores, tf.TensorSpec(image, tf.float32, "images")),
             "serve_uint8": (self.scores, tf.TensorSpec(image, tf.uint8, "images")),
@@ -49,16 +51,16 @@ class Served(tf.Module):
     def top(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """From files to the likeliest `classes` by name and their `scores`, (batch, 5)."""
         image_bytes = _checked(image_bytes, "image_bytes")
-        images = decode(image_bytes, self._interface.height, self._interface.width)
+        images = decode(image_bytes, self._preprocessing)
         probabilities = tf.nn.softmax(self._network(self._normalised(images)))
-        names = tf.constant(self._interface.class_names)
+        names = tf.constant(self._class_names)
         scores, labels = tf.math.top_k(probabilities, min(TOP, len(names)))
         return {"classes": tf.gather(names, labels), "scores": scores}
 
     def _normalised(self, images):
         """As `keras_resnext.data.normalise`."""
-        scale = np.divide(1, self._interface.std, dtype=np.float32)
-        return images * scale - np.multiply(self._interface.mean, scale, dtype=np.float32)
+        scale = np.divide(1, self._preprocessing.std, dtype=np.float32)
+        return images * scale - np.multiply(self._preprocessing.mean, scale, dtype=np.float32)
 
 
 def _checked(batch: tf.Tensor, name: str) -> tf.Tensor:

@@ -16,11 +16,14 @@ def test_computes_from_pixels_what_the_trained_one_does(
     """Whatever image data format is configured where it is used."""
     trained = inference_network(find_trained(run), dataset)
     images = dataset.test.images
-    expected = trained.predict(data.normalise(images, dataset.mean, dataset.std), verbose=0)
+    preprocessing = dataset.preprocessing
+    normalised = data.normalise(images, preprocessing.mean, preprocessing.std)
+    expected = trained.predict(normalised, verbose=0)
     configured = keras.config.image_data_format()
     keras.config.set_image_data_format(data_format)
     try:
-        logits = from_pixels(trained, dataset).predict(images.astype(np.float32), verbose=0)
+        network = from_pixels(trained, preprocessing)
+        logits = network.predict(images.astype(np.float32), verbose=0)
     finally:
         keras.config.set_image_data_format(configured)
     assert relative_error(logits, expected) < 1e-5
