@@ -1,8 +1,14 @@
-"""How images are made ready for a network."""
+"""How images are made ready for a network, and what its outputs mean."""
 
 import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
+
+import keras
+import numpy as np
+from keras.applications import imagenet_utils
+
+from keras_resnext.imagenet_classes import imagenet_classes
 
 RGB = tuple[float, float, float]
 Interpolation = Literal["bilinear", "bicubic"]
@@ -77,3 +83,56 @@ def fitted(image_size: int, mean: RGB = MEAN, std: RGB = STD) -> Preprocessing:
         std: per channel, in pixel units.
     """
     return Preprocessing(image_size, image_size, "bicubic", mean, std)
+
+
+def preprocess_input(x, data_format: str | None = None):
+    """Normalise pixels as the published weights expect, as in `keras.applications`, mode "torch".
+
+    Unlike Keras' own it takes tensors of integers too, on every backend, and never writes over its
+    input.
+
+    Args:
+        x: images, (batch, height, width, 3) or (height, width, 3), or channels first: an array or
+            a tensor, eager or symbolic; RGB, 0 to 255.
+        data_format: `"channels_last"`, `"channels_first"`, or None for Keras' configured one.
+
+    Returns:
+        Of the kind and shape of `x`; in its type if that is a float, else in Keras' default float.
+
+    Raises:
+        ValueError: the data format is unknown.
+    """
+    if isinstance(x, np.ndarray):
+        x = x.copy()
+    elif keras.backend.is_float_dtype(x.dtype):
+        x = keras.ops.copy(x)
+    else:
+        x = keras.ops.cast(x, keras.config.floatx())
+    return imagenet_utils.preprocess_input(x, data_format, mode="torch")
+
+
+def decode_predictions(preds, top: int = 5) -> list[list[tuple[str, str, np.floating]]]:
+    """Name the likeliest ImageNet classes, as in `keras.applications`.
+
+    Keras downloads the names; these come with the package.
+
+    Args:
+        preds: array or tensor (samples, 1000).
+        top: classes a sample.
+
+    Returns:
+        For each sample a list of (WordNet id, name, score), the likeliest first.
+
+    Raises:
+        ValueError: `preds` is of another shape.
+    """
+    if len(preds.shape) != 2 or preds.shape[1] != 1000:
+        raise ValueError(
+            "`decode_predictions` expects a batch of predictions (i.e. a 2D array of shape "
+            f"(samples, 1000)). Received array with shape: {preds.shape}"
+        )
+    classes = imagenet_classes()
+    return [
+        [(*classes[label], scores[label]) for label in np.argsort(scores)[-top:][::-1]]
+        for scores in keras.ops.convert_to_numpy(preds)
+    ]

@@ -1,0 +1,110 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras.applications import imagenet_utils
+
+from keras_resnext.imagenet_classes import imagenet_classes
+from keras_resnext.preprocessing import (
+    MEAN,
+    STD,
+    Preprocessing,
+    decode_predictions,
+    fitted,
+    preprocess_input,
+)
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("image_size", 0, "image_size: expected a whole number of pixels >= 1, got 0"),
+        ("image_size", 22.4, "image_size: expected a whole number of pixels"),
+        ("image_size", "224", "image_size: expected a whole number of pixels"),
+        ("resize_size", 223, "resize_size: expected a whole number of pixels >= 224, got 223"),
+        ("interpolation", "nearest", "interpolation: expected one of .*got 'nearest'"),
+        ("mean", (1, 2), "mean: expected three numbers"),
+        ("mean", (1, 2, float("nan")), "mean: expected three numbers"),
+        ("std", (1, 0, 3), "std: expected numbers above 0"),
+    ],
+)
+def test_what_is_out_of_range_is_named(field, value, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        Preprocessing(**{field: value})
+
+
+def test_fitted_loses_nothing_of_the_shorter_side():
+    assert fitted(32) == Preprocessing(32, 32, "bicubic", MEAN, STD)
+
+
+# preprocess_input
+
+
+def as_is(x):
+    return x
+
+
+@pytest.mark.parametrize("kind", [as_is, keras.ops.convert_to_tensor], ids=["array", "tensor"])
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float32"])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("images", [PIXELS, PIXELS[0]], ids=["batch", "image"])
+def test_pixels_are_normalised_and_left_as_they_were(kind, dtype, data_format, images):
+    expected = (images - np.array(MEAN)) / np.array(STD)
+    if data_format == "channels_first":
+        images, expected = np.moveaxis(images, -1, -3), np.moveaxis(expected, -1, -3)
+    given = kind(images.astype(dtype))
+    found = preprocess_input(given, data_format)
+    assert keras.backend.standardize_dtype(found.dtype) == "float32"
+    assert isinstance(found, np.ndarray) == (kind is as_is)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(found), expected, atol=2e-6)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(given), images)
+
+
+def test_equals_keras():
+    pixels = PIXELS.astype("float32")
+    expected = imagenet_utils.preprocess_input(pixels.copy(), mode="torch")
+    np.testing.assert_array_equal(preprocess_input(pixels), expected)
+
+
+def test_serves_within_a_model():
+    inputs = keras.Input((4, 5, 3), dtype="uint8")
+    model = keras.Model(inputs, preprocess_input(inputs, "channels_last"))
+    expected = preprocess_input(PIXELS, "channels_last")
+    np.testing.assert_allclose(model.predict(PIXELS, verbose=0), expected, atol=2e-6)
+
+
+def test_another_data_format_is_refused():
+    with pytest.raises(ValueError, match="data_format=channels_middle"):
+        preprocess_input(PIXELS, "channels_middle")
+
+
+# decode_predictions
+
+
+@pytest.mark.parametrize("kind", [as_is, keras.ops.convert_to_tensor], ids=["array", "tensor"])
+def test_predictions_are_named_as_keras_names_them(kind, monkeypatch, tmp_path):
+    scores = np.random.default_rng(0).random((3, 1000), np.float32)
+    index = {str(label): list(each) for label, each in enumerate(imagenet_classes())}
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    files = "keras.src.applications.imagenet_utils.file_utils"
+    monkeypatch.setattr(f"{files}.get_file", lambda *_, **__: tmp_path / "index.json")
+    for top in (1, 5, 1000):
+        expected = imagenet_utils.decode_predictions(scores, top)
+        assert decode_predictions(kind(scores), top) == expected
+
+
+def test_the_likeliest_comes_first():
+    scores = np.zeros((1, 1000), np.float32)
+    scores[0, [1, 999]] = 0.25, 0.75
+    assert decode_predictions(scores, top=2) == [
+        [("n15075141", "toilet_tissue", 0.75), ("n01443537", "goldfish", 0.25)]
+    ]
+
+
+@pytest.mark.parametrize("shape", [(1000,), (2, 999), (1, 2, 1000)])
+def test_predictions_of_another_shape_are_refused(shape):
+    with pytest.raises(ValueError, match=r"2D array of shape \(samples, 1000\)"):
+        decode_predictions(np.zeros(shape))
