@@ -82,7 +82,7 @@ def test_the_weights_of_a_training(tmp_path, read, wrapper, others, is_zip):
         "epoch": 3,
         "arch": "resnext50_32x4d",
         "args": argparse.Namespace(lr=0.1),
-        "metrics": [0.5, None, (1, True)],
+        "metrics": [0.5, None, (1, True), torch.Size([2])],
         wrapper: {"a": torch.ones(2)},
         **{name: {"b": torch.zeros(2)} for name in others},
     }
