@@ -1,8 +1,7 @@
 """PyTorch's files of weights, read without PyTorch and without running what they name.
 
-The one reader of the kind on PyPI, ptloader 0.3, knows neither bfloat16 nor the format of before
-PyTorch 1.6, which many published weights are in. safetensors, which needs no such care, is read by
-its own library.
+The one reader of the kind on PyPI, ptloader 0.3, does not know the format of before PyTorch 1.6,
+which many published weights are in.
 """
 
 import io
