@@ -13,9 +13,9 @@ COUNTED = (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.Dense)
 def multiply_adds(model: keras.Model) -> int:
     """Count the multiply-adds (MACs) of one image's way through a network.
 
-    Convolutions, grouped or not, and dense layers count, as in torchvision's and timm's tables;
-    biases, normalisation, activations and pooling do not. Keras has nothing of the kind:
-    TensorFlow's profiler counts under TensorFlow only.
+    Convolutions, grouped or not, and dense layers count, as in torchvision's tables; biases,
+    normalisation, activations and pooling do not. Keras has nothing of the kind: TensorFlow's
+    profiler counts under TensorFlow only.
 
     Args:
         model: of the functional API, built for images of a known size. A layer that is called twice

@@ -6,7 +6,7 @@ import pytest
 
 from keras_resnext.presets import PRESETS
 from keras_resnext.presets.table import _ROWS, IMAGENET
-from tests.presets.peers import peer
+from tests.presets.peers import peer, timm_network
 
 TORCHVISION = {
     "resnext50_32x4d.tv_in1k": ("ResNeXt50_32X4D_Weights", "IMAGENET1K_V1"),
@@ -118,14 +118,8 @@ def test_keras_states_the_same(name, keras_name):
 
 @pytest.mark.parametrize("name", sorted({preset.architecture_name for preset in PRESETS.values()}))
 def test_timm_has_the_same_architecture(name):
-    timm, torch = peer("timm"), peer("torch")
+    torch, model = peer("torch"), timm_network(name)
     (preset, *_) = (p for p in PRESETS.values() if p.architecture_name == name)
-    if name == "resnext101_32x48d":
-        kind, arguments = "resnext101_32x4d", dict(base_width=48)
-    else:
-        kind, arguments = name, {}
-    with torch.device("meta"):
-        model = timm.create_model(kind, **arguments)
     ours = preset.architecture
     blocks = tuple(len(getattr(model, f"layer{stage}")) for stage in (1, 2, 3, 4))
     first = model.layer1[0]
