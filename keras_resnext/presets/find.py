@@ -10,7 +10,7 @@ _SUFFIX = "_in1k"
 
 
 def names(architecture: Architecture | None = None) -> list[str]:
-    """Names of all presets, or of those that fit an architecture, in the table's order."""
+    """Names of all presets, or of those that fit an architecture."""
     return [
         name
         for name, preset in PRESETS.items()
@@ -44,17 +44,18 @@ def find_preset(weights: str, architecture: Architecture) -> Preset:
     raise _none_published(weights, architecture)
 
 
+def is_recommended(preset: Preset) -> bool:
+    """Whether `weights="imagenet"` stands for it."""
+    return IMAGENET.get(preset.architecture_name) == preset.tag
+
+
 def _is_called(preset, weights):
     return weights in (preset.name, preset.tag, preset.tag.removesuffix(_SUFFIX))
 
 
-def _is_recommended(preset):
-    return IMAGENET.get(preset.architecture_name) == preset.tag
-
-
 def _recommended(fitting, architecture):
     for preset in fitting:
-        if _is_recommended(preset):
+        if is_recommended(preset):
             return preset
     if fitting:
         raise ValueError(
@@ -65,7 +66,7 @@ def _recommended(fitting, architecture):
 
 
 def _choices(fitting):
-    words = ["imagenet"] if any(_is_recommended(preset) for preset in fitting) else []
+    words = ["imagenet"] if any(is_recommended(preset) for preset in fitting) else []
     words += [preset.tag for preset in fitting]
     return f"for {fitting[0].architecture_name} use one of {', '.join(map(repr, words))}"
 

@@ -51,24 +51,24 @@ IMAGENET: dict[str, str] = {
     "seresnext101_64x4d": "gluon_in1k",
 }
 
-_STRIKES_BACK = "ImageNet-1k, ResNet strikes back (arXiv 2110.00476)"
+_STRIKES_BACK = "ImageNet-1k by ResNet strikes back (arXiv 2110.00476)"
 _BAG_OF_TRICKS = "bag of tricks (arXiv 1812.01187)"
 _HASHTAGS = "940 million images with hashtags"
-_AUTHORS = "ImageNet-1k, by the authors of ResNeXt (arXiv 1611.05431)"
+_AUTHORS = "ImageNet-1k by the authors of ResNeXt (arXiv 1611.05431)"
 
 _TRAINING: dict[str, str] = {
-    "tv_in1k": "ImageNet-1k; torchvision calls them IMAGENET1K_V1",
-    "tv2_in1k": "ImageNet-1k; torchvision calls them IMAGENET1K_V2",
+    "tv_in1k": "ImageNet-1k by torchvision, as IMAGENET1K_V1",
+    "tv2_in1k": "ImageNet-1k by torchvision, as IMAGENET1K_V2",
     "a1_in1k": f"{_STRIKES_BACK}, procedure A1",
     "a1h_in1k": f"{_STRIKES_BACK}, procedure A1 with stronger regularisation",
     "a2_in1k": f"{_STRIKES_BACK}, procedure A2",
     "a3_in1k": f"{_STRIKES_BACK}, procedure A3",
     "ah_in1k": f"{_STRIKES_BACK}, procedure A1 with stronger regularisation, no CutMix",
-    "bt_in1k": f"ImageNet-1k, {_BAG_OF_TRICKS}",
-    "c1_in1k": "ImageNet-1k, timm's recipe c1",
-    "ra_in1k": "ImageNet-1k, timm's recipe ra",
-    "racm_in1k": "ImageNet-1k, timm's recipe racm",
-    "gluon_in1k": f"ImageNet-1k, GluonCV's {_BAG_OF_TRICKS}",
+    "bt_in1k": f"ImageNet-1k by the {_BAG_OF_TRICKS}",
+    "c1_in1k": "ImageNet-1k by timm's recipe c1",
+    "ra_in1k": "ImageNet-1k by timm's recipe ra",
+    "racm_in1k": "ImageNet-1k by timm's recipe racm",
+    "gluon_in1k": f"ImageNet-1k by GluonCV's {_BAG_OF_TRICKS}",
     "fb_ssl_yfcc100m_ft_in1k": "YFCC100M, semi-supervised (arXiv 1905.00546), then ImageNet-1k",
     "fb_swsl_ig1b_ft_in1k": (
         f"{_HASHTAGS}, semi-weakly supervised (arXiv 1905.00546), then ImageNet-1k"
@@ -234,4 +234,10 @@ _ROWS = (
     _keras("resnext101_32x4d", "resnext101", "34fb605428fcc7aa4d62f44404c11509", 78.730, 94.294),
 )
 
-PRESETS: dict[str, Preset] = {preset.name: preset for preset in _ROWS}
+# By architecture.
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for architecture in _ARCHITECTURES
+    for preset in _ROWS
+    if preset.architecture_name == architecture
+}
