@@ -65,7 +65,8 @@ def _of_call(layer, node):
                 "and dense layers can"
             )
         return 0
-    shape = layer.compute_output_shape(node["args"][0]["config"]["shape"])[1:]
+    inputs, *_ = *node["args"], *node["kwargs"].values()
+    shape = layer.compute_output_shape(inputs["config"]["shape"])[1:]
     if None in shape:
         raise ValueError(
             f"layer {layer.name!r} puts out {shape}, of unknown size: build the model with an "

@@ -28,7 +28,7 @@ def test_counts_a_small_network_by_hand(data_format):
     x = layers.BatchNormalization(axis=1 if data_format == "channels_first" else -1)(x)
     x = kr.GroupedConv2D(12, (3, 1), strides=2, groups=3)(x)
     x = layers.Conv2D(4, 1, dilation_rate=2)(layers.ReLU()(x))
-    x = layers.Dense(5, activation="softmax")(layers.Flatten()(x))
+    x = layers.Dense(5, activation="softmax")(inputs=layers.Flatten()(x))
     assert multiply_adds(keras.Model(image, x)) == (
         8 * 8 * 6 * (3 * 3 * 3)
         + 3 * 4 * 12 * (3 * 1 * 6 // 3)  # 8x8, a 3x1 kernel, every second place: 3x4
