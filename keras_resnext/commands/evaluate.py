@@ -22,7 +22,7 @@ class EvaluateCommand:
     """
 
     target: Path
-    """Folder of a run, NAME.keras, or NAME.weights.h5."""
+    """Folder of a run, NAME.keras, NAME.weights.h5, or the full name of published weights."""
     split: Literal["test", "validation", "train"] = "test"
     """Part of the data set to measure on."""
     weights: Literal["best", "last"] = "best"
@@ -31,7 +31,8 @@ class EvaluateCommand:
     """Recipe or settings file that a lone model or weights file was trained with; left out:
     the settings.toml beside it."""
     dataset: Literal["cifar100", "demo", "folder"] | None = None
-    """Data set; left out: the one that the settings name."""
+    """Data set; left out: the one that the settings name. For published weights, folder: images of
+    ImageNet, in folders by WordNet id, all of them the test split."""
     data_dir: Path | None = None
     """Where the official CIFAR-100 archive or folder lies, or the folder of images; left out: as
     the settings say."""

@@ -2,17 +2,22 @@
 
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from keras_resnext.commands.dataset import dataset_of
 from keras_resnext.commands.line import parse, status
+from keras_resnext.data import Dataset, Split
 from keras_resnext.export.formats.export import ExportedFormat, export_format
 from keras_resnext.export.saved_model import Exported, export_saved_model
+from keras_resnext.export.stand_ins import stand_ins
 from keras_resnext.export.verification import TOLERANCE
+from keras_resnext.prediction.description import describe
 from keras_resnext.training.recipes import recipe
-from keras_resnext.training.trained import find_trained
+from keras_resnext.training.trained import Trained, find_trained
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class ExportCommand:
     """
 
     target: Path
-    """Folder of a run, NAME.keras, or NAME.weights.h5."""
+    """Folder of a run, NAME.keras, NAME.weights.h5, or the full name of published weights."""
     format: Literal[
         "saved_model",
         "keras",
@@ -46,7 +51,9 @@ class ExportCommand:
     """Recipe or settings file that a lone model or weights file was trained with; left out:
     the settings.toml beside it."""
     dataset: Literal["cifar100", "demo", "folder"] | None = None
-    """Data set; left out: the one that the settings name."""
+    """Data set; left out: the one that the settings name. For published weights, folder: images of
+    ImageNet, in folders by WordNet id; left out: images made by code, which do for all formats but
+    int8."""
     data_dir: Path | None = None
     """Where the official CIFAR-100 archive or folder lies, or the folder of images; left out: as
     the settings say."""
@@ -101,9 +108,13 @@ def run(command: ExportCommand, line: str) -> Exported | ExportedFormat:
         ImportError: what writes or runs the format is not installed.
         RuntimeError: the export does not compute what the network does.
     """
-    given = recipe(command.settings) if command.settings else None
-    trained = find_trained(command.target, command.weights, given)
-    dataset = dataset_of(trained, command.dataset, command.data_dir, command.image_size)
+    settings = recipe(command.settings) if command.settings else None
+    trained = find_trained(command.target, command.weights, settings)
+    given = (command.dataset, command.data_dir, command.image_size)
+    if trained.preset and given == (None, None, None):
+        dataset = _made_up(trained, command.format)
+    else:
+        dataset = dataset_of(trained, *given)
     name = command.name or _name(command.target)
     if command.format == "saved_model":
         return export_saved_model(trained, dataset, name, command.output_dir, line)
@@ -111,10 +122,26 @@ def run(command: ExportCommand, line: str) -> Exported | ExportedFormat:
     return export_format(trained, dataset, command.format, folder)
 
 
+def _made_up(trained: Trained, format_name: str) -> Dataset:
+    """ImageNet's classes, and images made by code to check the export on."""
+    if format_name.endswith("int8"):
+        raise ValueError(
+            f"format: {format_name} is calibrated on real images; give --dataset folder --data-dir "
+            "FOLDER, with images of ImageNet in folders by WordNet id"
+        )
+    dataset = describe(trained)
+    assert dataset is not None  # of published weights it never is
+    images = stand_ins(dataset.preprocessing)
+    labels = np.zeros(len(images), np.int32)
+    return replace(dataset, test=Split(images, labels, labels))
+
+
 def _name(target: Path) -> str:
     """The run's, whose files are all called alike, or the file's."""
     stem = target.name.removesuffix(".keras").removesuffix(".weights.h5")
     if target.is_file() and stem not in ("best", "last", "model"):
         return stem
+    if not target.exists():
+        return target.name  # of published weights
     folder = target.resolve() if target.is_dir() else target.resolve().parent
     return folder.name

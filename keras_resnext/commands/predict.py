@@ -14,7 +14,7 @@ from keras_resnext import data
 from keras_resnext.commands.dataset import dataset_of
 from keras_resnext.commands.line import parse, status
 from keras_resnext.files import write_text
-from keras_resnext.prediction.description import read_description
+from keras_resnext.prediction.description import describe
 from keras_resnext.prediction.images import find_images
 from keras_resnext.prediction.picture import MOST, check_picture, draw_predictions
 from keras_resnext.prediction.predictions import Prediction, predict
@@ -36,7 +36,8 @@ class PredictCommand:
     """
 
     source: Path
-    """Folder of a run, NAME.keras, NAME.weights.h5, or a SavedModel: saved_models/NAME/VERSION."""
+    """Folder of a run, NAME.keras, NAME.weights.h5, the full name of published weights, or a
+    SavedModel: saved_models/NAME/VERSION."""
     images: tuple[str, ...]
     """Image files, folders of such, or patterns such as 'photos/**/*.jpg'."""
     top: int = 5
@@ -127,7 +128,7 @@ def _check_not_given(command):
 
 def _dataset(command: PredictCommand, trained: Trained) -> data.Dataset:
     given = (command.dataset, command.data_dir, command.image_size)
-    if given == (None, None, None) and (known := read_description(trained.folder)):
+    if given == (None, None, None) and (known := describe(trained)):
         return known
     return dataset_of(trained, *given)
 

@@ -71,10 +71,6 @@ def _load_folder(
             f"image_size: preprocessing has one, {preprocessing.image_size}; expected one of the "
             f"two, got {image_size} too"
         )
-    try:
-        from keras_resnext.data.image_folder import load_image_folder
-    except ImportError as error:
-        raise ImportError(
-            'a folder of images needs pillow. Type: pip install "keras-resnext[scripts]"'
-        ) from error
+    from keras_resnext.data.image_folder import load_image_folder  # needs Pillow
+
     return load_image_folder(data_dir, preprocessing)

@@ -12,9 +12,15 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from keras_resnext.preprocessing import Preprocessing
+
+try:
+    from PIL import Image, ImageOps, UnidentifiedImageError
+except ImportError as error:
+    raise ImportError(
+        'reading image files needs pillow. Type: pip install "keras-resnext[scripts]"'
+    ) from error
 
 # No more than these: some of Pillow's other formats start programs, as EPS does Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")

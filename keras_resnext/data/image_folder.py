@@ -77,9 +77,9 @@ def load_image_folder(data_dir: str | os.PathLike, preprocessing: Preprocessing)
     try:
         roots = _part_folders(folder, skipped)
         class_names = _class_names(roots)
-        samples = {part: _find(root, class_names, skipped) for part, root in roots.items()}
+        samples = {part: find_samples(root, class_names, skipped) for part, root in roots.items()}
         _check_enough(samples, roots, class_names)
-        _check_memory(sum(map(len, samples.values())), preprocessing.image_size)
+        check_memory(sum(map(len, samples.values())), preprocessing.image_size)
         images = {}
         for part, found in samples.items():
             images[part], unreadable = decode([sample.path for sample in found], preprocessing)
@@ -87,7 +87,7 @@ def load_image_folder(data_dir: str | os.PathLike, preprocessing: Preprocessing)
             skipped |= unreadable
         _check_enough(samples, roots, class_names)
     finally:
-        _report(folder, skipped)
+        report_skipped(folder, skipped)
     splits = {part: _split(images[part], [s.label for s in samples[part]]) for part in images}
     if missing := [part for part in PART_FOLDERS if part not in splits]:
         splits |= _hold_out(splits["train"], samples["train"], missing)
@@ -109,11 +109,11 @@ def _split(images: np.ndarray, labels: Sequence[int] | np.ndarray) -> Split:
 
 def _part_folders(folder: Path, skipped: dict[Path, str]) -> dict[str, Path]:
     """Find where the classes of each part lie; a part that is missing has to be held out."""
-    inside = _folders(folder)
+    inside = class_folders(folder)
     known = {name for names in PART_FOLDERS.values() for name in names}
     skipped |= dict.fromkeys(_files(folder), LOOSE)
     # A folder "train" of nothing but files, beside "bus" and "tram", is a class.
-    if "train" not in inside or not (_folders(inside["train"]) or inside.keys() <= known):
+    if "train" not in inside or not (class_folders(inside["train"]) or inside.keys() <= known):
         return {"train": folder}
     if {"validation", "val"} <= inside.keys():
         raise DatasetError(
@@ -129,7 +129,7 @@ def _part_folders(folder: Path, skipped: dict[Path, str]) -> dict[str, Path]:
 
 
 def _class_names(roots: Mapping[str, Path]) -> tuple[str, ...]:
-    classes = tuple(sorted(_folders(roots["train"])))
+    classes = tuple(sorted(class_folders(roots["train"])))
     if not classes:
         raise DatasetError(f"data_dir: {roots['train']} holds no folders of classes; {EXPECTED}")
     if len(classes) == 1:
@@ -138,20 +138,26 @@ def _class_names(roots: Mapping[str, Path]) -> tuple[str, ...]:
             "each of two or more: add one, or give the folder right above the classes"
         )
     for part, root in roots.items():
-        if different := _folders(root).keys() ^ set(classes):
+        if different := class_folders(root).keys() ^ set(classes):
             raise DatasetError(
                 f"data_dir: {roots['train']} and {root} hold different classes: "
-                f"{_listed(map(repr, sorted(different)))} in one of them only; expected the same "
+                f"{listed(map(repr, sorted(different)))} in one of them only; expected the same "
                 f"folders in both, or no {part} folder: its images are then held out of train"
             )
     return classes
 
 
-def _find(root: Path, class_names: Sequence[str], skipped: dict[Path, str]) -> list[Sample]:
-    """List the images of one part, in the order of their content."""
+def find_samples(root: Path, class_names: Sequence[str], skipped: dict[Path, str]) -> list[Sample]:
+    """List the images of one part, in the order of their content.
+
+    Args:
+        root: holds the folders of the classes.
+        class_names: theirs; a sample's label is the place here.
+        skipped: to which what cannot be used is added, and why.
+    """
     labels: dict[Path, int] = {}
     for label, name in enumerate(class_names):
-        skipped |= dict.fromkeys(_folders(root / name).values(), "a folder within a class")
+        skipped |= dict.fromkeys(class_folders(root / name).values(), "a folder within a class")
         for path in _files(root / name):
             if path.name.startswith("."):
                 skipped[path] = HIDDEN
@@ -168,7 +174,8 @@ def _find(root: Path, class_names: Sequence[str], skipped: dict[Path, str]) -> l
     return sorted(samples)
 
 
-def _folders(folder: Path) -> dict[str, Path]:
+def class_folders(folder: Path) -> dict[str, Path]:
+    """Find the folders right below, none of them hidden, by name."""
     return {
         path.name: path
         for path in folder.iterdir()
@@ -200,14 +207,19 @@ def _check_enough(
         ]
         if few:
             raise DatasetError(
-                f"data_dir: {roots[part]} has too few images of {_listed(few)}; expected {least} "
+                f"data_dir: {roots[part]} has too few images of {listed(few)}; expected {least} "
                 "or more a class"
                 + (", copies not counted, to train on and hold out" if least > 1 else "")
                 + ": add images, or remove the class"
             )
 
 
-def _check_memory(count: int, image_size: int) -> None:
+def check_memory(count: int, image_size: int) -> None:
+    """Make sure that images fit into half of the physical memory.
+
+    Raises:
+        DatasetError: they do not.
+    """
     if not hasattr(os, "sysconf"):
         return
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -246,7 +258,8 @@ def _hold_out(split: Split, samples: Sequence[Sample], parts: Sequence[str]) -> 
     return divided
 
 
-def _report(folder: Path, skipped: Mapping[Path, str]) -> None:
+def report_skipped(folder: Path, skipped: Mapping[Path, str]) -> None:
+    """Print what is left out of a folder, and why, except what nobody meant as an image."""
     told = {
         path: reason
         for path, reason in skipped.items()
@@ -260,7 +273,8 @@ def _report(folder: Path, skipped: Mapping[Path, str]) -> None:
         print(f"  and {len(told) - NAMES_SHOWN} more")
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """The first names, and how many more there are."""
     first = list(names)
     rest = len(first) - NAMES_SHOWN
     return ", ".join(first[:NAMES_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

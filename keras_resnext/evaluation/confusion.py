@@ -9,6 +9,7 @@ from keras_resnext.files import written_whole
 from keras_resnext.plotting import new_figure
 
 FEW = 20  # up to so many classes there is room for a number in each cell
+MANY = 200  # up to so many there is room for names and lines between superclasses
 
 
 def draw_confusion(report: Report, path: str | os.PathLike) -> None:
@@ -27,21 +28,22 @@ def draw_confusion(report: Report, path: str | os.PathLike) -> None:
     percent = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     few = len(names) <= FEW
 
-    side = 3 + 0.55 * len(names) if few else 2.5 + 0.15 * len(names)
+    side = 3 + 0.55 * len(names) if few else 2.5 + 0.15 * min(len(names), MANY)
     figure = new_figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.subplots()
     # A mistake of a few percent must be seen, too: hence the square root.
     image = axes.imshow(percent, cmap="Blues", norm=_square_root())
     figure.colorbar(image, ax=axes, label="share of the true class (%)", shrink=0.7)
     size = 9 if few else 6
-    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=size)
-    axes.set_yticks(range(len(names)), names, fontsize=size)
+    if len(names) <= MANY:
+        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=size)
+        axes.set_yticks(range(len(names)), names, fontsize=size)
+        for border in np.flatnonzero(np.diff(report.superclass_of[order])) + 0.5:
+            axes.axhline(border, color="0.6", linewidth=0.6)
+            axes.axvline(border, color="0.6", linewidth=0.6)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.set_title(f"{report.split}: top-1 {report.top1:.2%} of {report.samples} images")
-    for border in np.flatnonzero(np.diff(report.superclass_of[order])) + 0.5:
-        axes.axhline(border, color="0.6", linewidth=0.6)
-        axes.axvline(border, color="0.6", linewidth=0.6)
     if few:
         for row, column in np.argwhere(counts):
             value = percent[row, column]

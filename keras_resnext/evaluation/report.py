@@ -107,6 +107,8 @@ def report(scores: np.ndarray, samples: Split, dataset: Dataset, split: str) -> 
     ahead = ((scores > own) | ((scores == own) & earlier)).sum(axis=1)
     superclass_of = np.zeros(classes, np.int64)
     superclass_of[dataset.train.labels] = dataset.train.superclass_labels
+    if dataset.superclass_names == dataset.class_names:
+        superclass_of = np.arange(classes)  # known without any training image
     return Report(
         split=split,
         top1=float((predicted == samples.labels).mean()),

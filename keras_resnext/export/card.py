@@ -45,7 +45,7 @@ def model_card(
     return f"""# {interface.name}
 
 {network.name}, {network.count_params():,} parameters, {len(interface.class_names)} classes,
-trained on {dataset.name}.
+trained on {trained.preset.training if trained.preset else dataset.name}.
 
 ## Use
 
@@ -71,8 +71,7 @@ ignored.
 
 ## Licence
 
-Trained on {SOURCES.get(dataset.name, f"{dataset.name}, whose licence is not known here.")}
-The weights belong to whoever trained them; no licence of theirs is known here.
+{_licence(trained, dataset)}
 
 ## How it was made
 
@@ -80,7 +79,7 @@ The weights belong to whoever trained them; no licence of theirs is known here.
 {platform.python_version()}, {packages}.
 
 Batch normalisation is folded into the convolutions. In a process without Keras and without XLA,
-on up to {IMAGES} test images, the largest differences from the trained network were: {found}.
+on up to {IMAGES} images, the largest differences from the trained network were: {found}.
 """
 
 
@@ -88,8 +87,27 @@ def _numbers(values):
     return ", ".join(f"{value:.4g}" for value in values)
 
 
+def _licence(trained, dataset):
+    if preset := trained.preset:
+        use = "" if preset.commercial_use else ", which forbids commercial use"
+        return f"The weights, from {preset.source}, are under {preset.licence}{use}."
+    source = SOURCES.get(dataset.name, f"{dataset.name}, whose licence is not known here.")
+    return (
+        f"Trained on {source}\nThe weights belong to whoever trained them; no licence of theirs is "
+        "known here."
+    )
+
+
 def _accuracy(trained):
-    """What the run measured of these very weights."""
+    """What the run, or the publisher, measured of these very weights."""
+    if preset := trained.preset:
+        if preset.top1 is None:
+            return "None is published."
+        top5 = "" if preset.top5 is None else f" and {preset.top5} % top-5"
+        return (
+            f"{preset.top1} % top-1{top5} on the validation images of ImageNet-1k, as published "
+            f"({preset.accuracy_source})."
+        )
     results = trained.folder / "results.json"
     which = {"best.weights.h5": "best", "model.keras": "best", "last.weights.h5": "last"}
     name = which.get(trained.path.name)

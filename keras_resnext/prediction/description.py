@@ -1,4 +1,4 @@
-"""What a run tells of its data set, read back."""
+"""What is known of the data set of a trained network, without loading it."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,28 @@ from typing import Any
 import numpy as np
 
 from keras_resnext.data import Dataset, Split
+from keras_resnext.imagenet_classes import imagenet_class_names
 from keras_resnext.preprocessing import Preprocessing
 from keras_resnext.training.folder import DATASET_FILE
+from keras_resnext.training.trained import Trained
+
+
+def describe(trained: Trained) -> Dataset | None:
+    """What it was trained on, with no images in it.
+
+    Args:
+        trained: what `find_trained` found.
+
+    Returns:
+        Of published weights ImageNet; of a run what its `dataset.json` says; None where there is
+        none.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    if trained.preset:
+        return _empty("imagenet", imagenet_class_names(), trained.preset.preprocessing)
+    return read_description(trained.folder)
 
 
 def read_description(folder: Path) -> Dataset | None:
@@ -42,7 +62,7 @@ def _dataset(values: dict[str, Any]) -> Dataset:
     preprocessing = Preprocessing.from_dict(
         {
             "image_size": shape[0],
-            # Runs of version 0.1 name neither, and were this.
+            # Older runs name neither, and all were so.
             "resize_size": values.get("resize_size", shape[0]),
             "interpolation": values.get("interpolation", "bicubic"),
             "mean": values["mean"],
@@ -52,6 +72,10 @@ def _dataset(values: dict[str, Any]) -> Dataset:
     names = tuple(values["class_names"])
     if len(names) < 2 or not all(isinstance(name, str) and name.isprintable() for name in names):
         raise ValueError("class_names: expected a list of two printable names or more")
-    labels = np.zeros(0, np.int32)
-    none = Split(np.zeros((0, *shape), np.uint8), labels, labels)
-    return Dataset(str(values["name"]), none, none, none, names, names, preprocessing)
+    return _empty(str(values["name"]), names, preprocessing)
+
+
+def _empty(name: str, class_names: tuple[str, ...], preprocessing: Preprocessing) -> Dataset:
+    size, labels = preprocessing.image_size, np.zeros(0, np.int32)
+    none = Split(np.zeros((0, size, size, 3), np.uint8), labels, labels)
+    return Dataset(name, none, none, none, class_names, class_names, preprocessing)

@@ -52,6 +52,7 @@ def opened_saved_model(folder: Path) -> Iterator[Predictor]:
             'Type: pip install "keras-resnext[tensorflow]"'
         )
     class_names = _labels(folder)
+    preprocessing = _written_preprocessing(folder)
     spawn = multiprocessing.get_context("spawn")  # a fork would share the backend's threads
     with ProcessPoolExecutor(1, spawn, saved_model_worker.keep_off_the_gpu) as process:
 
@@ -67,29 +68,28 @@ def opened_saved_model(folder: Path) -> Iterator[Predictor]:
                 f"source: {folder} tells {classes} classes apart, {LABELS} names "
                 f"{len(class_names)}; export it anew"
             )
+        preprocessing = preprocessing or fitted(height)  # as older ones all were
+        size = preprocessing.image_size
+        if (height, width) != (size, size):
+            raise ValueError(
+                f"source: {folder} takes images of {height}x{width}, expected squares of {size} "
+                f"({PREPROCESSING}); export it anew"
+            )
         probabilities = partial(ask, saved_model_worker.probabilities)
-        yield Predictor(class_names, _preprocessing(folder, height, width), probabilities)
+        yield Predictor(class_names, preprocessing, probabilities)
 
 
-def _preprocessing(folder: Path, height: int, width: int) -> Preprocessing:
+def _written_preprocessing(folder: Path) -> Preprocessing | None:
+    """What an export says of itself; None where it says nothing, as older ones do."""
     file = folder / PREPROCESSING
+    if not file.exists():
+        return None
     try:
-        # Exports of version 0.1 have no such file, and were this.
-        found = (
-            Preprocessing.from_dict(json.loads(file.read_text(encoding="utf-8")))
-            if file.exists()
-            else fitted(height)
-        )
+        return Preprocessing.from_dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"source: expected preprocessing in {file}, as scripts/export.py writes it ({error})"
         ) from error
-    if (height, width) != (found.image_size, found.image_size):
-        raise ValueError(
-            f"source: {folder} takes images of {height}x{width}, expected squares of "
-            f"{found.image_size} ({PREPROCESSING}); export it anew"
-        )
-    return found
 
 
 def _labels(folder: Path) -> tuple[str, ...]:

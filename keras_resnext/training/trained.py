@@ -1,12 +1,15 @@
-"""Find what a run, a model file or a weights file holds, and load it."""
+"""Find what a run, a model file, a weights file or a name of published weights stands for."""
 
 import warnings
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 import keras
 
 from keras_resnext.data import Dataset
+from keras_resnext.models import from_preset
+from keras_resnext.presets import PRESETS, Preset
 from keras_resnext.safe import load_model, reason
 from keras_resnext.training.folder import SETTINGS_FILE, settings_of
 from keras_resnext.training.network import build_network
@@ -19,21 +22,26 @@ class Trained:
     """Something trained.
 
     Attributes:
-        path: of the model or weights file.
+        path: of the model or weights file; of published weights their name.
         settings: what it was trained with; None where nothing says so.
         folder: where what is found out about it belongs.
+        preset: the published weights; None where it was trained here.
     """
 
     path: Path
     settings: Settings | None
     folder: Path
+    preset: Preset | None = None
 
     def model(self, dataset: Dataset) -> keras.Model:
         """Load it.
 
         Raises:
             ValueError: the weights belong to another network or data set.
+            ConnectionError: published ones are not in the cache and cannot be downloaded.
         """
+        if self.preset:
+            return from_preset(self.preset.name, input_shape=_shape(dataset))
         if self.path.suffix == ".keras":
             return load_model(self.path)
         assert self.settings is not None
@@ -55,7 +63,8 @@ def find_trained(target: Path, weights: str = "best", settings: Settings | None 
     """Look at what the user named.
 
     Args:
-        target: a run's folder, a `.keras` file or a `.weights.h5` file.
+        target: a run's folder, a `.keras` file, a `.weights.h5` file, or the full name of published
+            weights, which are what `runs/NAME` is for a run; a file of that name goes before.
         weights: of a run: "best" or "last".
         settings: of a file that has no settings file beside it; for `.weights.h5` files
             necessary, then.
@@ -70,7 +79,12 @@ def find_trained(target: Path, weights: str = "best", settings: Settings | None 
             raise ValueError(f"run {target}: {path.name} is not there; no epoch is finished yet")
         return Trained(path, run_settings, target)
     if not target.is_file():
-        raise ValueError(f"target: expected a run's folder or a model file, found none at {target}")
+        if preset := PRESETS.get(str(target)):
+            return Trained(target, None, Path("runs") / target, preset)
+        raise ValueError(
+            f"target: expected a run's folder or a model file, found none at {target}, nor are "
+            f"published weights called so{_meant(str(target))}"
+        )
     beside = target.with_name(SETTINGS_FILE)
     if settings is None and beside.is_file():
         settings = Settings.from_file(beside)
@@ -83,3 +97,16 @@ def find_trained(target: Path, weights: str = "best", settings: Settings | None 
     elif target.suffix != ".keras":
         raise ValueError(f"target: expected NAME.keras or NAME.weights.h5, got {target.name}")
     return Trained(target, settings, target.parent)
+
+
+def _meant(name: str) -> str:
+    near = get_close_matches(name, PRESETS)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _shape(dataset: Dataset) -> tuple[int, int, int]:
+    """Of an image, in the configured data format."""
+    height, width, channels = dataset.input_shape
+    if keras.config.image_data_format() == "channels_first":
+        return channels, height, width
+    return height, width, channels

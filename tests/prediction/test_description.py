@@ -19,7 +19,7 @@ def test_reads_what_a_run_writes(tmp_path):
     assert len(read.train) == 0
 
 
-def test_reads_what_version_0_1_wrote(tmp_path):
+def test_reads_what_older_versions_wrote(tmp_path):
     """Without `resize_size` and `interpolation`."""
     values = {"name": "demo", "class_names": ["a", "b"], "input_shape": [8, 8, 3]}
     colours = {"mean": [1.0, 2.0, 3.0], "std": [4.0, 5.0, 6.0]}

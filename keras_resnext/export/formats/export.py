@@ -54,7 +54,7 @@ def export_format(
 
     Args:
         trained: what `find_trained` found.
-        dataset: that it was trained on; int8 is calibrated on some of its training images.
+        dataset: that it was trained on; int8 is calibrated on some of its images.
         format_name: one of `FORMATS`.
         model_folder: where the versions of this model in this format are. A folder of SavedModels
             is not fit: TensorFlow Serving takes every version for one.
@@ -124,6 +124,9 @@ def _check_installed(format_name: str, chosen: Format) -> None:
 
 
 def _calibration_images(dataset: Dataset) -> np.ndarray:
-    """Some training images, spread over the whole split: uint8 (up to 256, height, width, 3)."""
-    images = dataset.train.images
+    """Some training images, spread over the whole split: uint8 (up to 256, height, width, 3).
+
+    Of the test split where there are none: they only tell how large activations get.
+    """
+    images = (dataset.train if len(dataset.train) else dataset.test).images
     return images[np.linspace(0, len(images) - 1, min(CALIBRATION, len(images))).astype(int)]

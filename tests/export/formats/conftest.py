@@ -33,4 +33,4 @@ def tiny(monkeypatch):
 @pytest.fixture
 def network(tiny, run, dataset):
     """What the writers are given."""
-    return from_pixels(inference_network(find_trained(run), dataset), dataset)
+    return from_pixels(inference_network(find_trained(run), dataset), dataset.preprocessing)
