@@ -4,6 +4,7 @@ from keras_resnext.backend import check_backend
 
 check_backend()  # before Keras is imported, and fails in many lines where one would do
 
+from keras_resnext.features import feature_extractor, feature_info  # noqa: E402
 from keras_resnext.forms import transfer_weights  # noqa: E402
 from keras_resnext.layers import BatchNorm, GroupedConv2D  # noqa: E402
 from keras_resnext.models import (  # noqa: E402
@@ -12,9 +13,13 @@ from keras_resnext.models import (  # noqa: E402
     ResNeXt50,
     ResNeXt101,
     ResNeXt152,
+    from_preset,
 )
+from keras_resnext.preprocessing import decode_predictions, preprocess_input  # noqa: E402
+from keras_resnext.presets import PRESETS  # noqa: E402
 
 __all__ = [
+    "PRESETS",
     "BatchNorm",
     "GroupedConv2D",
     "ResNeXt",
@@ -22,5 +27,10 @@ __all__ = [
     "ResNeXt50",
     "ResNeXt101",
     "ResNeXt152",
+    "decode_predictions",
+    "feature_extractor",
+    "feature_info",
+    "from_preset",
+    "preprocess_input",
     "transfer_weights",
 ]

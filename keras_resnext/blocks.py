@@ -2,12 +2,14 @@
 
 Every function takes and returns a Keras tensor of the functional API, channels where
 `keras.config.image_data_format()` says. Layer names follow one rule, which weight conversion
-walks: `stem_conv`, `stem_bn`, `stage1_block1_conv1` ... `_conv3`, `_bn1` ... `_bn3`,
-`_shortcut_conv`, `_shortcut_bn`, and in the forms with branches `stage1_block1_branch1_conv1`.
+walks: `stem_conv`, `stem_bn` (deep stems: `stem_conv1` ... `stem_bn3`), `stage1_block1_conv1` ...
+`_conv3`, `_bn1` ... `_bn3`, `_se_conv1`, `_se_conv2`, `_shortcut_conv`, `_shortcut_bn`, and in the
+forms with branches `stage1_block1_branch1_conv1`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 from keras import layers
@@ -22,6 +24,7 @@ KERNEL_INITIALIZER = {
 }
 EXPANSION = 4
 STEM_CHANNELS = 64
+SQUEEZE = 16
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Bottleneck:
         cardinality: number of paths, the convolution's groups (C).
         base_width: channels a path at 64 planes (d).
         grouped_reduce: whether the first 1x1 convolution is grouped like the 3x3.
+        shortcut: how the shortcut shrinks, `"projection"` or `"average_pool"`.
+        squeeze_excitation: whether the channels are weighed before the addition.
         name: prefix of the layers' names.
     """
 
@@ -42,6 +47,8 @@ class Bottleneck:
     cardinality: int
     base_width: int
     grouped_reduce: bool
+    shortcut: str
+    squeeze_excitation: bool
     name: str
 
     @property
@@ -105,7 +112,24 @@ def imagenet_stem(x):
     """7x7 convolution to 64 channels, 3x3 max pooling, each of stride 2: a quarter of the size."""
     x = conv(x, STEM_CHANNELS, 7, "stem_conv", stride=2)
     x = batch_norm(x, "stem_bn")
-    x = layers.ReLU(name="stem_relu")(x)
+    return _stem_pool(layers.ReLU(name="stem_relu")(x))
+
+
+def deep_stem(x, widths: tuple[int, int]):
+    """Three 3x3 convolutions, the first of stride 2, and the pooling (He et al., CVPR 2019).
+
+    Args:
+        x: images.
+        widths: channels of the first two; the third has 64.
+    """
+    x = conv_bn_relu(x, widths[0], 3, "stem", 1, stride=2)
+    x = conv_bn_relu(x, widths[1], 3, "stem", 2)
+    x = conv(x, STEM_CHANNELS, 3, "stem_conv3")
+    x = batch_norm(x, "stem_bn3")
+    return _stem_pool(layers.ReLU(name="stem_relu")(x))
+
+
+def _stem_pool(x):
     # Zeros are neutral for the maximum: the input has been through a ReLU.
     x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
     return layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
@@ -146,7 +170,13 @@ def _paths(x, block: Bottleneck):
         yield conv_bn_relu(path, block.group_width, 3, prefix, 2, block.stride), prefix
 
 
-STEMS: dict[str, Callable] = {"cifar": cifar_stem, "imagenet": imagenet_stem}
+STEMS: dict[str, Callable] = {
+    "cifar": cifar_stem,
+    "imagenet": imagenet_stem,
+    # timm's: the widths of ResNet-D, and those that rise from layer to layer.
+    "deep": partial(deep_stem, widths=(32, 32)),
+    "deep_tiered": partial(deep_stem, widths=(24, 32)),
+}
 FORMS: dict[str, Callable] = {
     "grouped": grouped,
     "concatenated": concatenated,
@@ -155,15 +185,34 @@ FORMS: dict[str, Callable] = {
 
 
 def shortcut(x, block: Bottleneck):
-    """Identity where the shape stays, else a 1x1 projection with the block's stride."""
+    """Identity where the shape stays, else a 1x1 projection, which takes the block's stride.
+
+    With `"average_pool"` 2x2 means do so before the projection, which then sees all of the input
+    (He et al., CVPR 2019, ResNet-D). At an odd size the last window is a half one, as in timm.
+    """
     if block.stride == 1 and x.shape[channel_axis()] == block.out_channels:
         return x
-    x = conv(x, block.out_channels, 1, f"{block.name}_shortcut_conv", block.stride)
+    stride = block.stride
+    if block.shortcut == "average_pool" and stride > 1:
+        pool = layers.AveragePooling2D(stride, padding="same", name=f"{block.name}_shortcut_pool")
+        x, stride = pool(x), 1
+    x = conv(x, block.out_channels, 1, f"{block.name}_shortcut_conv", stride)
     return batch_norm(x, f"{block.name}_shortcut_bn")
+
+
+def squeeze_excitation(x, block: Bottleneck):
+    """Weigh each channel by what the means of all say (Hu et al., CVPR 2018), as timm does."""
+    name, channels = f"{block.name}_se", block.out_channels
+    weight = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pool")(x)
+    weight = layers.Conv2D(channels // SQUEEZE, 1, activation="relu", name=f"{name}_conv1")(weight)
+    weight = layers.Conv2D(channels, 1, activation="sigmoid", name=f"{name}_conv2")(weight)
+    return layers.Multiply(name=f"{name}_scale")([x, weight])
 
 
 def bottleneck(x, block: Bottleneck, form: Callable):
     """One residual block: `relu(shortcut(x) + batch_norm(form(x)))`."""
     residual = batch_norm(form(x, block), f"{block.name}_bn3")
+    if block.squeeze_excitation:
+        residual = squeeze_excitation(residual, block)
     x = layers.Add(name=f"{block.name}_add")([shortcut(x, block), residual])
     return layers.ReLU(name=f"{block.name}_out")(x)

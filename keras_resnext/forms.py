@@ -1,11 +1,17 @@
 """Carrying weights between the three forms of the block (Xie et al., figure 3 and section 4)."""
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import keras
 import numpy as np
 
-_BRANCH = re.compile(r"_branch\d+(?=_(?:conv|bn)\d$)")
+T = TypeVar("T")
+
+SHOWN = 5  # tensors that an error names
+
+_BRANCH = re.compile(r"_branch(\d+)(?=_(?:conv|bn)\d$)")
 
 
 def transfer_weights(source: keras.Model, target: keras.Model) -> None:
@@ -22,55 +28,87 @@ def transfer_weights(source: keras.Model, target: keras.Model) -> None:
     Raises:
         ValueError: if the models differ in more than the form of the block; nothing is written.
     """
-    whole = {name: _joined(layers) for name, layers in _by_whole_layer(source).items()}
-    targets = _by_whole_layer(target)
-    if whole.keys() != targets.keys():
-        differing = sorted(whole.keys() ^ targets.keys())
+    try:
+        assign({layer.name: layer.get_weights() for layer in source.layers}, target.layers)
+    except ValueError as error:
         raise ValueError(
             f"source {source.name!r} and target {target.name!r} must be ResNeXt models that differ "
-            f"only in `block`; only one of them has {', '.join(differing[:5])}."
-        )
-    shares = {name: _shared(whole[name], layers) for name, layers in targets.items()}
-    for name, layers in targets.items():
-        for layer, weights in zip(layers, shares[name], strict=True):
-            expected = [tuple(w.shape) for w in layer.weights]
-            if [w.shape for w in weights] != expected:
-                raise ValueError(
-                    f"layer {name!r} of source {source.name!r} does not fit {layer.name!r} of "
-                    f"target {target.name!r}: shapes {[w.shape for w in weights]}, expected "
-                    f"{expected}. The models may differ only in `block`."
-                )
-    for name, layers in targets.items():
-        for layer, weights in zip(layers, shares[name], strict=True):
-            layer.set_weights(weights)
+            f"only in `block`: {error}"
+        ) from None
 
 
-def _by_whole_layer(model: keras.Model) -> dict[str, list[keras.Layer]]:
-    """Layers with weights by their name in form (c), a layer's branches in order."""
-    found: dict[str, list[keras.Layer]] = {}
-    for layer in model.layers:
-        if layer.weights:
-            found.setdefault(_BRANCH.sub("", layer.name), []).append(layer)
-    return found
+def assign(
+    arrays: Mapping[str, list[np.ndarray]],
+    layers: Iterable[keras.Layer],
+    optional: Sequence[str] = (),
+) -> None:
+    """Set the weights of a network's layers, whose block may have another form than theirs.
+
+    Args:
+        arrays: the weights of each layer, by its name in any form.
+        layers: to write.
+        optional: layers that may be missing on either side.
+
+    Raises:
+        ValueError: they do not fit; the message names the tensors. Nothing is written.
+    """
+    given = _by_whole_layer((name, item) for name, item in arrays.items() if item)
+    wanted = _by_whole_layer((layer.name, layer) for layer in layers if layer.weights)
+    missing = [name for name in wanted if name not in given and name not in optional]
+    unknown = sorted(name for name in given if name not in wanted and name not in optional)
+    whole = {name: _joined(name, given[name]) for name in wanted if name in given}
+    wrong = [text for name in whole for text in _wrong_shapes(name, whole[name], wanted[name])]
+    problems = (("of another shape", wrong), ("missing", missing), ("unknown", unknown))
+    if any(found for _, found in problems):
+        raise ValueError("; ".join(_listed(what, found) for what, found in problems if found))
+    for name, weights in whole.items():
+        for layer, share in zip(wanted[name], _shared(weights, wanted[name]), strict=True):
+            layer.set_weights(share)
 
 
-def _axis(layer: keras.Layer) -> int:
-    """Along which axis of its weights a layer of branches is cut.
+def _by_whole_layer(items: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
+    """Items by their layer's name in form (c), a layer's branches in order."""
+    found: dict[str, dict[int, T]] = {}
+    for name, item in items:
+        branch = _BRANCH.search(name)
+        found.setdefault(_BRANCH.sub("", name), {})[int(branch[1]) if branch else 1] = item
+    return {name: [parts[index] for index in sorted(parts)] for name, parts in found.items()}
+
+
+def _axis(name: str) -> int:
+    """Along which axis of its weights a layer is cut into branches.
 
     A path owns outputs of the first two convolutions and inputs of the third.
     """
-    return -2 if layer.name.endswith("_conv3") else -1
+    return -2 if name.endswith("_conv3") else -1
 
 
-def _joined(layers: list[keras.Layer]) -> list[np.ndarray]:
-    arrays = zip(*(layer.get_weights() for layer in layers), strict=True)
-    return [np.concatenate(parts, _axis(layers[0])) for parts in arrays]
+def _joined(name: str, branches: list[list[np.ndarray]]) -> list[np.ndarray]:
+    if len(branches) == 1:
+        return branches[0]
+    return [np.concatenate(parts, _axis(name)) for parts in zip(*branches, strict=True)]
+
+
+def _wrong_shapes(name: str, whole: list[np.ndarray], layers: list[keras.Layer]) -> Iterable[str]:
+    """Say which of a layer's tensors do not fit, with the shapes of form (c)."""
+    for index, variable in enumerate(layers[0].weights):
+        expected = list(variable.shape)
+        if len(layers) > 1:
+            expected[_axis(name)] *= len(layers)
+        found = whole[index].shape if index < len(whole) else None
+        if found != tuple(expected):
+            yield f"{name}/{variable.name} {found}, expected {tuple(expected)}"
 
 
 def _shared(whole: list[np.ndarray], layers: list[keras.Layer]) -> list[list[np.ndarray]]:
     """One list of weights for each layer."""
     if len(layers) == 1:
         return [whole]
-    axis = _axis(layers[0])
+    axis = _axis(layers[0].name)
     parts = (np.array_split(array, len(layers), axis) for array in whole)
     return [list(part) for part in zip(*parts, strict=True)]
+
+
+def _listed(what: str, found: Sequence[str]) -> str:
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return f"{what}: {', '.join(found[:SHOWN])}{more}"

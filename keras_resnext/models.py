@@ -2,15 +2,23 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 
 import keras
 from keras import layers
 
+from keras_resnext.architecture import Architecture
 from keras_resnext.blocks import FORMS, STEM_CHANNELS, STEMS, Bottleneck, bottleneck, channel_axis
+from keras_resnext.presets import PRESETS, Preset
+from keras_resnext.weights.layers import LayerWeights
+from keras_resnext.weights.loading import find_weights, load_weights, read_weights
 
 REDUCES = ("dense", "grouped")
-STEM_STRIDE = {"cifar": 1, "imagenet": 4}
-DEFAULT_SIZE = {"cifar": 32, "imagenet": 224}
+SHORTCUTS = ("projection", "average_pool")
+CIFAR_SIZE = 32
+IMAGENET_SIZE = 224
+LARGEST_CIFAR_SIZE = 64  # pixels, of images that are small without a stem that shrinks them
 POOLINGS = {
     "avg": layers.GlobalAveragePooling2D,
     "max": layers.GlobalMaxPooling2D,
@@ -26,15 +34,17 @@ def ResNeXt(
     stage_blocks: Sequence[int],
     cardinality: int = 32,
     base_width: int = 4,
-    stem: str = "cifar",
+    stem: str | None = None,
     block: str = "grouped",
     reduce: str = "dense",
+    shortcut: str = "projection",
+    squeeze_excitation: bool = False,
     include_top: bool = True,
     weights: str | os.PathLike | None = None,
     input_tensor=None,
     input_shape: tuple[int | None, int | None, int | None] | None = None,
     pooling: str | None = None,
-    classes: int = 100,
+    classes: int | None = None,
     classifier_activation: str | None = "softmax",
     name: str = "resnext",
 ) -> keras.Model:
@@ -46,21 +56,33 @@ def ResNeXt(
         cardinality: paths a block (C in the paper), the groups of its 3x3 convolution.
         base_width: channels a path at 64 planes (d in the paper: "32x4d" is C=32, d=4). A path of
             a block with p planes has `p * base_width // 64` channels.
-        stem: `"cifar"`, a 3x3 convolution at full size (section 5.3), or `"imagenet"`, a 7x7
-            convolution and max pooling that quarter the size (table 1).
+        stem: `"cifar"`, a 3x3 convolution at full size (section 5.3), or one that quarters the size
+            by stride and max pooling: `"imagenet"`, a 7x7 convolution (table 1), `"deep"`, three
+            of 3x3 (ResNet-D, He et al., CVPR 2019), or `"deep_tiered"`, three that widen (timm's
+            "t"). Default: that of the weights; without any, `"imagenet"` for images of more than 64
+            pixels, else `"cifar"`.
         block: form of the block, figure 3 of the paper; the three compute the same function, and
             `keras_resnext.transfer_weights` carries weights between them.
             `"grouped"` is (c), the fast one; `"concatenated"` is (b); `"branches"` is (a).
         reduce: `"dense"`, as in the paper, or `"grouped"`: the first 1x1 convolution of a block is
             grouped too, as in a widespread PyTorch implementation for CIFAR-100.
+        shortcut: how a shortcut halves the size: `"projection"`, by the stride of its 1x1
+            convolution, or `"average_pool"`, by 2x2 means before it (ResNet-D).
+        squeeze_excitation: whether each block weighs its channels (SE-ResNeXt, Hu et al., CVPR
+            2018).
         include_top: whether to end in pooling and a dense layer of `classes` outputs.
-        weights: `None` for random weights, or the path of a `.weights.h5` file of this model.
+        weights: `None` for random weights; `"imagenet"`, the recommended ones of this network that
+            are published; the name or tag of others, such as `"a1_in1k"` (docs/presets lists all);
+            or a file: `.weights.h5`, `.keras`, or a `.pth`, `.safetensors` or `.h5` of torchvision,
+            timm, keras-applications or the original code. Weights of one form of the block load
+            into any.
         input_tensor: tensor to build on, instead of a new input.
         input_shape: shape of one image, in the current image data format, without the batch.
-            Height and width may be `None` without top. Default: 32x32x3, or 224x224x3 for the
-            ImageNet stem; without top, height and width are left open.
+            Height and width may be `None`. Default: 32x32x3 for the CIFAR stem, 224x224x3 for the
+            others; without top, height and width are left open.
         pooling: without top, `None` for the 4D features, `"avg"` or `"max"` for 2D ones.
-        classes: number of classes.
+        classes: number of classes. Default: that of the weights; without any, 100 for the CIFAR
+            stem, 1000 for the others.
         classifier_activation: of the last layer; `None` gives the logits.
         name: name of the model.
 
@@ -70,12 +92,29 @@ def ResNeXt(
         The head computes in float32 under the mixed precision policies.
 
     Raises:
-        ValueError: if an argument is unknown or impossible; the message says which values work.
+        ValueError: if an argument is unknown or impossible, or the weights do not fit; the message
+            says which values work, or which tensors do not fit.
+        ConnectionError: if published weights are not in the cache and cannot be downloaded.
     """
-    _check_architecture(stage_blocks, cardinality, base_width, stem, block, reduce)
+    architecture = Architecture(
+        tuple(stage_blocks or ()),
+        cardinality,
+        base_width,
+        stem or "imagenet",
+        shortcut,
+        squeeze_excitation,
+        reduce,
+    )
+    _check_architecture(architecture, block)
     _check_top(include_top, pooling, classes)
-    weights = _checked_weights(weights)
-    image = _input(input_tensor, input_shape, stem, include_top)
+    source = find_weights(weights, architecture)
+    _check_preset(source, include_top, classes)
+    # A file tells how its network begins; a download waits until everything else is right.
+    loaded = read_weights(source) if isinstance(source, Path) else None
+    stem = stem or _stem_of(source, loaded)
+    image = _input(input_tensor, input_shape, stem or "cifar", include_top)
+    stem = stem or _stem_for(image)
+    classes = classes or _classes(source, loaded, stem)
     _check_size(image, len(stage_blocks), stem)
 
     x = STEMS[stem](image)
@@ -87,6 +126,8 @@ def ResNeXt(
                 cardinality=cardinality,
                 base_width=base_width,
                 grouped_reduce=reduce == "grouped",
+                shortcut=shortcut,
+                squeeze_excitation=squeeze_excitation,
                 name=f"stage{stage}_block{index}",
             )
             x = bottleneck(x, sizes, FORMS[block])
@@ -104,8 +145,8 @@ def ResNeXt(
 
     sources = keras.utils.get_source_inputs(image)
     model = keras.Model(sources[0] if len(sources) == 1 else sources, x, name=name)
-    if weights is not None:
-        model.load_weights(weights)
+    if source is not None:
+        load_weights(model, loaded or read_weights(source), source)
     return model
 
 
@@ -119,15 +160,17 @@ def _named(name: str, stage_blocks: Sequence[int], doc: str, *, grouped_stage_bl
         input_tensor=None,
         input_shape: tuple[int | None, int | None, int | None] | None = None,
         pooling: str | None = None,
-        classes: int = 100,
+        classes: int | None = None,
         classifier_activation: str | None = "softmax",
         name: str = default_name,
         *,
         cardinality: int = sizes.get("cardinality", 32),
         base_width: int = sizes.get("base_width", 4),
-        stem: str = "cifar",
+        stem: str | None = None,
         block: str = "grouped",
         reduce: str = "dense",
+        shortcut: str = "projection",
+        squeeze_excitation: bool = False,
     ) -> keras.Model:
         grouped = reduce == "grouped" and grouped_stage_blocks
         return ResNeXt(
@@ -137,6 +180,8 @@ def _named(name: str, stage_blocks: Sequence[int], doc: str, *, grouped_stage_bl
             stem=stem,
             block=block,
             reduce=reduce,
+            shortcut=shortcut,
+            squeeze_excitation=squeeze_excitation,
             include_top=include_top,
             weights=weights,
             input_tensor=input_tensor,
@@ -155,8 +200,8 @@ def _named(name: str, stage_blocks: Sequence[int], doc: str, *, grouped_stage_bl
 _NAMED_DOC = """
 
     The arguments are those of `keras_resnext.ResNeXt`, in the order of `keras.applications`. With
-    `input_shape=(224, 224, 3), stem="imagenet", classes=1000` the network is the paper's for
-    ImageNet, as in torchvision.
+    published `weights` or larger images, such as `input_shape=(224, 224, 3)`, the network is the
+    paper's for ImageNet, as in torchvision.
     """
 
 ResNeXt29 = _named(
@@ -188,23 +233,70 @@ ResNeXt152 = _named(
 )
 
 
-def _check_architecture(stage_blocks, cardinality, base_width, stem, block, reduce):
+def from_preset(
+    preset: str,
+    include_top: bool = True,
+    input_tensor=None,
+    input_shape: tuple[int | None, int | None, int | None] | None = None,
+    pooling: str | None = None,
+    classifier_activation: str | None = "softmax",
+    name: str | None = None,
+    *,
+    block: str = "grouped",
+) -> keras.Model:
+    """Build the network of a published set of weights, and load them.
+
+    Args:
+        preset: full name, such as `"seresnext26d_32x4d.bt_in1k"`; docs/presets lists all.
+        include_top: as of `ResNeXt`, like the following.
+        input_tensor: tensor to build on.
+        input_shape: shape of one image.
+        pooling: without top, `None`, `"avg"` or `"max"`.
+        classifier_activation: of the last layer; `None` gives the logits.
+        name: name of the model. Default: that of the architecture.
+        block: form of the block.
+
+    Raises:
+        ValueError: if there is no such set, or an argument is impossible.
+        ConnectionError: if the weights are not in the cache and cannot be downloaded.
+    """
+    if preset not in PRESETS:
+        raise ValueError(
+            f"preset={preset!r} is unknown; published weights are {', '.join(PRESETS)}."
+        )
+    found = PRESETS[preset]
+    return ResNeXt(
+        **asdict(found.architecture),
+        weights=found.name,
+        include_top=include_top,
+        input_tensor=input_tensor,
+        input_shape=input_shape,
+        pooling=pooling,
+        classifier_activation=classifier_activation,
+        name=name or found.architecture_name,
+        block=block,
+    )
+
+
+def _check_architecture(architecture: Architecture, block: str) -> None:
+    stage_blocks, cardinality = architecture.stage_blocks, architecture.cardinality
     if not stage_blocks or not all(_is_positive(count) for count in stage_blocks):
         raise ValueError(
             f"stage_blocks={stage_blocks!r} must hold the number of blocks of each stage, one or "
             "more, such as (3, 4, 6, 3)."
         )
-    for argument, value in (("cardinality", cardinality), ("base_width", base_width)):
-        if not _is_positive(value):
+    for argument in ("cardinality", "base_width"):
+        if not _is_positive(value := getattr(architecture, argument)):
             raise ValueError(f"{argument}={value!r} must be a positive integer.")
     for argument, value, known in (
-        ("stem", stem, STEMS),
+        ("stem", architecture.stem, STEMS),
         ("block", block, FORMS),
-        ("reduce", reduce, REDUCES),
+        ("reduce", architecture.reduce, REDUCES),
+        ("shortcut", architecture.shortcut, SHORTCUTS),
     ):
         if value not in known:
             raise ValueError(f"{argument}={value!r} is unknown; use one of {_quoted(known)}.")
-    if reduce == "grouped" and STEM_CHANNELS % cardinality:
+    if architecture.reduce == "grouped" and STEM_CHANNELS % cardinality:
         divisors = [c for c in range(1, STEM_CHANNELS + 1) if STEM_CHANNELS % c == 0]
         raise ValueError(
             f"cardinality={cardinality} does not divide the {STEM_CHANNELS} channels of the stem, "
@@ -216,22 +308,34 @@ def _check_architecture(stage_blocks, cardinality, base_width, stem, block, redu
 def _check_top(include_top, pooling, classes):
     if pooling is not None and pooling not in POOLINGS:
         raise ValueError(f"pooling={pooling!r} is unknown; use None or one of {_quoted(POOLINGS)}.")
-    if include_top and not _is_positive(classes):
+    if classes is not None and not _is_positive(classes):
         raise ValueError(f"classes={classes!r} must be a positive integer.")
 
 
-def _checked_weights(weights):
-    if weights is None:
-        return None
-    path = os.fspath(weights)
-    if not path.endswith(".weights.h5"):
+def _check_preset(source: Preset | Path | None, include_top, classes) -> None:
+    if isinstance(source, Preset) and include_top and classes not in (None, source.classes):
         raise ValueError(
-            f"weights={path!r} is neither None nor the path of a .weights.h5 file, which "
-            "`model.save_weights` writes."
+            f"classes={classes}: the classifier of weights={source.name!r} has {source.classes}; "
+            "leave classes out, or build with include_top=False and add a classifier of your own."
         )
-    if not os.path.isfile(path):
-        raise ValueError(f"weights={path!r}: there is no such file.")
-    return path
+
+
+def _stem_of(source: Preset | Path | None, loaded: LayerWeights | None) -> str | None:
+    if isinstance(source, Preset):
+        return source.architecture.stem
+    found = loaded.architecture() if loaded else None
+    return found.stem if found else None
+
+
+def _stem_for(image) -> str:
+    height, width = _height_and_width(image.shape[1:])
+    return "imagenet" if max(height or 0, width or 0) > LARGEST_CIFAR_SIZE else "cifar"
+
+
+def _classes(source: Preset | Path | None, loaded: LayerWeights | None, stem: str) -> int:
+    if isinstance(source, Preset):
+        return source.classes
+    return (loaded and loaded.classes) or (100 if stem == "cifar" else 1000)
 
 
 def _input(input_tensor, input_shape, stem, include_top):
@@ -257,7 +361,7 @@ def _input(input_tensor, input_shape, stem, include_top):
 
 
 def _default_shape(stem, include_top):
-    size = DEFAULT_SIZE[stem] if include_top else None
+    size = (CIFAR_SIZE if stem == "cifar" else IMAGENET_SIZE) if include_top else None
     first = keras.config.image_data_format() == "channels_first"
     return (3, size, size) if first else (size, size, 3)
 
@@ -268,13 +372,17 @@ def _check_size(image, stages, stem):
             f"The input has the shape {tuple(image.shape)}: the number of channels must be known, "
             f"in the data format {keras.config.image_data_format()!r}."
         )
-    smallest = STEM_STRIDE[stem] * 2 ** (stages - 1)
-    height, width = image.shape[2:] if channel_axis() == 1 else image.shape[1:3]
+    smallest = (1 if stem == "cifar" else 4) * 2 ** (stages - 1)
+    height, width = _height_and_width(image.shape[1:])
     if any(size is not None and size < smallest for size in (height, width)):
         raise ValueError(
             f"The input is {height}x{width} pixels; stem={stem!r} and {stages} stages divide the "
             f"size by {smallest}, so height and width must be at least {smallest}."
         )
+
+
+def _height_and_width(shape):
+    return shape[1:] if channel_axis() == 1 else shape[:2]
 
 
 def _head_dtype():
