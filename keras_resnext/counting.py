@@ -65,7 +65,7 @@ def _of_call(layer, node):
                 "and dense layers can"
             )
         return 0
-    inputs, *_ = *node["args"], *node["kwargs"].values()
+    inputs = (*node["args"], *node["kwargs"].values())[0]
     shape = layer.compute_output_shape(inputs["config"]["shape"])[1:]
     if None in shape:
         raise ValueError(
