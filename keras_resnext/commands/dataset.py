@@ -1,11 +1,11 @@
-"""The data set that a trained network is measured on."""
+"""The data set that a trained network belongs to."""
 
 from dataclasses import replace
 from pathlib import Path
 
 from keras_resnext import data
 from keras_resnext.data.imagenet_folder import load_imagenet_folder
-from keras_resnext.prediction.description import read_description
+from keras_resnext.prediction.description import describe, read_description
 from keras_resnext.presets import Preset
 from keras_resnext.training.trained import Trained
 
@@ -39,6 +39,28 @@ def dataset_of(
             return data.load(name, data_dir, preprocessing=known.preprocessing)
         image_size = image_size or settings.image_size
     return data.load(name, data_dir, image_size)
+
+
+def description_of(
+    trained: Trained, name: str | None, data_dir: Path | None, image_size: int | None
+) -> data.Dataset:
+    """Names and preprocessing; the data set is loaded only if no description holds them.
+
+    Args:
+        trained: the network.
+        name: as of `dataset_of`; where one of these is given, it is loaded.
+        data_dir: the same.
+        image_size: the same.
+
+    Returns:
+        The data set, with images in it or without.
+
+    Raises:
+        ValueError: as `dataset_of`, or the description cannot be read.
+    """
+    given = (name, data_dir, image_size)
+    known = describe(trained) if given == (None, None, None) else None
+    return known or dataset_of(trained, *given)
 
 
 def _imagenet(preset: Preset, data_dir: Path | None, image_size: int | None) -> data.Dataset:

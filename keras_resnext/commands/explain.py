@@ -8,8 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from keras_resnext import data
-from keras_resnext.commands.dataset import dataset_of
+from keras_resnext.commands.dataset import description_of
 from keras_resnext.commands.line import parse, status
 from keras_resnext.commands.predict import SKIPPED
 from keras_resnext.explanation.explanations import Explanation, explain
@@ -17,11 +16,10 @@ from keras_resnext.explanation.grad_cam import GradCAM
 from keras_resnext.explanation.picture import MOST, draw_explanation
 from keras_resnext.export.network import inference_network
 from keras_resnext.plotting import new_figure
-from keras_resnext.prediction.description import read_description
 from keras_resnext.prediction.images import find_images
 from keras_resnext.prediction.saved_model import is_saved_model
 from keras_resnext.training.recipes import recipe
-from keras_resnext.training.trained import Trained, find_trained
+from keras_resnext.training.trained import find_trained
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class ExplainCommand:
     """
 
     source: Path
-    """Folder of a run, NAME.keras or NAME.weights.h5."""
+    """Folder of a run, NAME.keras, NAME.weights.h5, or the full name of published weights."""
     images: tuple[str, ...]
     """Image files, folders of such, or patterns such as 'photos/**/*.jpg'."""
     classes: tuple[str, ...] = ()
@@ -80,7 +78,7 @@ def _main(command: ExplainCommand) -> int:
     paths = find_images(command.images)
     given = recipe(command.settings) if command.settings else None
     trained = find_trained(command.source, command.weights, given)
-    dataset = _dataset(command, trained)
+    dataset = description_of(trained, command.dataset, command.data_dir, command.image_size)
     labels = _labels(command.classes, dataset.class_names)
     files = _files(paths, command.output_dir or trained.folder / "explanations")
     grad_cam = GradCAM(inference_network(trained, dataset), command.stage)
@@ -113,13 +111,6 @@ def _check(command):
             "model that it was exported from"
         )
     new_figure()
-
-
-def _dataset(command: ExplainCommand, trained: Trained) -> data.Dataset:
-    given = (command.dataset, command.data_dir, command.image_size)
-    if given == (None, None, None) and (known := read_description(trained.folder)):
-        return known
-    return dataset_of(trained, *given)
 
 
 def _labels(names: Sequence[str], class_names: Sequence[str]) -> list[int]:

@@ -10,11 +10,9 @@ from typing import Literal
 import keras
 import numpy as np
 
-from keras_resnext import data
-from keras_resnext.commands.dataset import dataset_of
+from keras_resnext.commands.dataset import description_of
 from keras_resnext.commands.line import parse, status
 from keras_resnext.files import write_text
-from keras_resnext.prediction.description import describe
 from keras_resnext.prediction.images import find_images
 from keras_resnext.prediction.picture import MOST, check_picture, draw_predictions
 from keras_resnext.prediction.predictions import Prediction, predict
@@ -22,7 +20,7 @@ from keras_resnext.prediction.predictor import Predictor, from_trained
 from keras_resnext.prediction.saved_model import is_saved_model, opened_saved_model
 from keras_resnext.prediction.tables import as_json, as_text
 from keras_resnext.training.recipes import recipe
-from keras_resnext.training.trained import Trained, find_trained
+from keras_resnext.training.trained import find_trained
 
 SKIPPED = 3
 
@@ -117,20 +115,14 @@ def _predictor(command: PredictCommand) -> Iterator[Predictor]:
     else:
         given = recipe(command.settings) if command.settings else None
         trained = find_trained(command.source, command.weights, given)
-        yield from_trained(trained, _dataset(command, trained))
+        described = description_of(trained, command.dataset, command.data_dir, command.image_size)
+        yield from_trained(trained, described)
 
 
 def _check_not_given(command):
     for name in ("settings", "dataset", "data_dir", "image_size"):
         if (value := getattr(command, name)) is not None:
             raise ValueError(f"{name}: a SavedModel knows its own, got {value}; leave it out")
-
-
-def _dataset(command: PredictCommand, trained: Trained) -> data.Dataset:
-    given = (command.dataset, command.data_dir, command.image_size)
-    if given == (None, None, None) and (known := describe(trained)):
-        return known
-    return dataset_of(trained, *given)
 
 
 def _progress(count: int, batch_size: int) -> Callable[[int], None]:
