@@ -52,11 +52,11 @@ def assign(
     Raises:
         ValueError: they do not fit; the message names the tensors. Nothing is written.
     """
-    given = _by_whole_layer((name, item) for name, item in arrays.items() if item)
+    given = join_branches(arrays)
     wanted = _by_whole_layer((layer.name, layer) for layer in layers if layer.weights)
     missing = [name for name in wanted if name not in given and name not in optional]
     unknown = sorted(name for name in given if name not in wanted and name not in optional)
-    whole = {name: _joined(name, given[name]) for name in wanted if name in given}
+    whole = {name: given[name] for name in wanted if name in given}
     wrong = [text for name in whole for text in _wrong_shapes(name, whole[name], wanted[name])]
     problems = (("of another shape", wrong), ("missing", missing), ("unknown", unknown))
     if any(found for _, found in problems):
@@ -64,6 +64,12 @@ def assign(
     for name, weights in whole.items():
         for layer, share in zip(wanted[name], _shared(weights, wanted[name]), strict=True):
             layer.set_weights(share)
+
+
+def join_branches(arrays: Mapping[str, list[np.ndarray]]) -> dict[str, list[np.ndarray]]:
+    """Bring the weights of layers, by their names in any form, into form (c)."""
+    parts = _by_whole_layer((name, weights) for name, weights in arrays.items() if weights)
+    return {name: _joined(name, branches) for name, branches in parts.items()}
 
 
 def _by_whole_layer(items: Iterable[tuple[str, T]]) -> dict[str, list[T]]:

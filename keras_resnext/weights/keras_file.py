@@ -7,6 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from keras_resnext.forms import join_branches
 from keras_resnext.safe import check_model_file
 from keras_resnext.weights.layers import LayerWeights
 
@@ -53,10 +54,7 @@ def read_keras_file(path: Path) -> LayerWeights:
             "`model.load_weights`, and save it again"
         )
     pooled = any(name.endswith("_shortcut_pool") for name in layers)
-    return LayerWeights(
-        {name: arrays for name, arrays in layers.items() if arrays},
-        "average_pool" if pooled else "projection",
-    )
+    return LayerWeights(join_branches(layers), "average_pool" if pooled else "projection")
 
 
 def _opened(path: Path) -> h5py.File:

@@ -15,7 +15,8 @@ class LayerWeights:
     """What a file holds, by the names and in the layout of our layers.
 
     Attributes:
-        arrays: the weights of each layer, in the order of `keras.Layer.get_weights`.
+        arrays: the weights of each layer, blocks in form (c), in the order of
+            `keras.Layer.get_weights`.
         shortcut: kind of shortcut, which the weights themselves do not tell.
     """
 
@@ -28,7 +29,7 @@ class LayerWeights:
         return self.arrays[HEAD][0].shape[-1] if HEAD in self.arrays else None
 
     def architecture(self) -> Architecture | None:
-        """The network that the shapes are those of, with blocks of form (c); None: of none."""
+        """The network that the shapes are those of; None: of none."""
         try:
             return self._architecture()
         except (KeyError, ZeroDivisionError):
