@@ -1,7 +1,3 @@
-import importlib
-from importlib.util import find_spec
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
@@ -9,9 +5,7 @@ import pytest
 import keras_resnext as kr
 from keras_resnext import blocks
 from keras_resnext.features import FeatureInfo, feature_extractor, feature_info
-
-# Makes torchvision, which timm imports, importable beside a CPU-only torch.
-FIRST = Path(__file__).resolve().parents[2] / "shared" / "peers" / "torchvision_on_cpu.py"
+from tests.peers import load_peers
 
 INFO = [
     FeatureInfo("stem_relu", 64, 2),
@@ -34,15 +28,6 @@ def channels_first():
     keras.config.set_image_data_format("channels_first")
     yield
     keras.config.set_image_data_format("channels_last")
-
-
-@pytest.fixture
-def timm(monkeypatch):
-    if not FIRST.is_file() or not find_spec("torch") or not find_spec("timm"):
-        pytest.skip(f"needs timm, and {FIRST} beside a CPU-only torch")
-    monkeypatch.syspath_prepend(FIRST.parent)
-    importlib.import_module(FIRST.stem)
-    return importlib.import_module("timm")
 
 
 @pytest.fixture
@@ -110,12 +95,24 @@ def test_on_a_tensor_of_ones_own():
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "stage_blocks", "arguments"),
+    [
+        ("resnext50_32x4d", (3, 4, 6, 3), dict(stem="imagenet")),
+        (
+            "seresnext26t_32x4d",
+            (2, 2, 2, 2),
+            dict(stem="deep_tiered", shortcut="average_pool", squeeze_excitation=True),
+        ),
+    ],
+)
 @pytest.mark.usefixtures("quick_build")
-def test_as_timm_describes_them(timm):
+def test_as_timm_describes_them(name, stage_blocks, arguments):
+    timm, _ = load_peers()
     import torch
 
-    peer = timm.create_model("resnext50_32x4d", features_only=True)
-    model = kr.ResNeXt50(stem="imagenet", include_top=False, input_shape=(75, 64, 3))
+    peer = timm.create_model(name, features_only=True)
+    model = kr.ResNeXt(stage_blocks, include_top=False, input_shape=(75, 64, 3), **arguments)
     info = feature_info(model)
     assert [i.channels for i in info] == peer.feature_info.channels()
     assert [i.stride for i in info] == peer.feature_info.reduction()
