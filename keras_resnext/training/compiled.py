@@ -13,6 +13,7 @@ from keras_resnext.training.optimizer import CoupledSGD
 from keras_resnext.training.precision import dtype_policy
 from keras_resnext.training.schedules import learning_rate
 from keras_resnext.training.settings import Settings
+from keras_resnext.training.weighting import class_weighted
 
 
 def compiled_network(
@@ -27,6 +28,9 @@ def compiled_network(
         dataset: gives input shape and classes.
         steps_per_epoch: the schedule goes by it.
         steps_per_execution: as of `keras.Model.compile`.
+
+    Raises:
+        ValueError: a class that is to be weighed has no training image.
     """
     keras.utils.set_random_seed(settings.seed)
     keras.config.set_dtype_policy(dtype_policy(settings.precision))
@@ -36,6 +40,8 @@ def compiled_network(
             layer.synchronized = settings.batch_norm == "synchronised"
             # Averages of weights need statistics of as many steps: timm averages both, too.
             layer.momentum = settings.ema_decay or layer.momentum
+    if settings.class_weights == "balanced":
+        model = class_weighted(model, dataset, settings.label_smoothing)
     loss: keras.losses.Loss
     if one_hot(settings):
         loss = keras.losses.CategoricalCrossentropy(
@@ -77,7 +83,9 @@ def optimizer(settings: Settings, steps_per_epoch: int) -> keras.optimizers.Opti
 
 def one_hot(settings: Settings) -> bool:
     """Whether labels are probabilities of all classes instead of the number of one."""
-    return bool(settings.label_smoothing) or mixes(settings)
+    return (
+        bool(settings.label_smoothing) or mixes(settings) or settings.class_weights == "balanced"
+    )
 
 
 def mixes(settings: Settings) -> bool:

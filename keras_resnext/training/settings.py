@@ -108,6 +108,9 @@ class Settings:
     1 - ema-decay, instead of the last ones. 0: no average."""
     label_smoothing: float = 0.0
     """Part of a label's probability that is spread evenly over all classes."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """Balanced: in the loss to learn by, classes of few training images weigh more, each class the
+    same in all. Accuracy and validation loss stay as they are."""
 
     crop_padding: int = 4
     """Augmentation: pixels of padding that a crop is taken from; 0: no crop."""
