@@ -8,6 +8,7 @@ from keras_resnext import data
 from keras_resnext.data import Augmentation, Batches, Dataset
 from keras_resnext.data.mixing import Mixing
 from keras_resnext.layers import BatchNorm
+from keras_resnext.training.initial import preprocessing_of
 from keras_resnext.training.network import build_network
 from keras_resnext.training.optimizer import CoupledSGD
 from keras_resnext.training.precision import dtype_policy
@@ -40,6 +41,8 @@ def compiled_network(
             layer.synchronized = settings.batch_norm == "synchronised"
             # Averages of weights need statistics of as many steps: timm averages both, too.
             layer.momentum = settings.ema_decay or layer.momentum
+            # Keras' layer then computes as in inference, and its weights stay as they are.
+            layer.trainable = not settings.freeze_batch_norm
     if settings.class_weights == "balanced":
         model = class_weighted(model, dataset, settings.label_smoothing)
     loss: keras.losses.Loss
@@ -83,9 +86,7 @@ def optimizer(settings: Settings, steps_per_epoch: int) -> keras.optimizers.Opti
 
 def one_hot(settings: Settings) -> bool:
     """Whether labels are probabilities of all classes instead of the number of one."""
-    return (
-        bool(settings.label_smoothing) or mixes(settings) or settings.class_weights == "balanced"
-    )
+    return bool(settings.label_smoothing) or mixes(settings) or settings.class_weights == "balanced"
 
 
 def mixes(settings: Settings) -> bool:
@@ -94,13 +95,13 @@ def mixes(settings: Settings) -> bool:
 
 
 def load_dataset(settings: Settings) -> Dataset:
-    """Load the data set that the settings name.
+    """Load the data set that the settings, resolved ones, name.
 
     Raises:
         ValueError: (DatasetError) it is not there or damaged.
         ImportError: what reading it needs is not installed.
     """
-    return data.load(settings.dataset, settings.data_dir, settings.image_size)
+    return data.load(settings.dataset, settings.data_dir, preprocessing=preprocessing_of(settings))
 
 
 def training_batches(

@@ -2,13 +2,15 @@
 
 import io
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
 
 from keras_resnext.training.compiled import compiled_network, load_dataset, training_batches
 from keras_resnext.training.environment import device
-from keras_resnext.training.network import resolved
+from keras_resnext.training.initial import find_initial
+from keras_resnext.training.network import architecture, resolved
 from keras_resnext.training.optimizer import build_optimizer
 from keras_resnext.training.settings import Settings
 
@@ -28,6 +30,7 @@ def dry_run(settings: Settings) -> str:
         ValueError: as `train` raises.
     """
     settings = resolved(settings)
+    weights = _weights(settings)
     dataset = load_dataset(settings)
     batches = training_batches(settings, dataset)
     model = compiled_network(settings, dataset, len(batches))
@@ -42,9 +45,11 @@ def dry_run(settings: Settings) -> str:
             f"Settings:\n{settings.to_toml()}",
             f"Backend: {keras.config.backend()} on {device()}, precision "
             f"{keras.config.dtype_policy().name}",
+            f"Weights to begin with: {weights}",
             f"Data: {dataset.name}, images {dataset.input_shape}, {dataset.num_classes} classes, "
             f"{len(dataset.superclass_names)} superclasses; {len(dataset.train)} training, "
-            f"{len(dataset.validation)} validation, {len(dataset.test)} test images",
+            f"{len(dataset.validation)} validation, {len(dataset.test)} test images; "
+            f"{dataset.preprocessing}",
             f"Steps: {settings.epochs} epochs of {len(batches)} steps, {steps} in all",
             "Memory, estimated: "
             + ", ".join(f"{name} {size / 2**20:,.0f} MiB" for name, size in memory.items())
@@ -54,6 +59,15 @@ def dry_run(settings: Settings) -> str:
             "all training steps, validation not counted",
         ]
     )
+
+
+def _weights(settings):
+    if settings.weights is None:
+        return "random ones"
+    source = find_initial(settings.weights, architecture(settings))
+    if isinstance(source, Path):
+        return str(source)
+    return f"{source.name} (licence {source.licence}), which a run takes from {source.url} once"
 
 
 def memory_bytes(model: keras.Model, batch_size: int) -> dict[str, int]:

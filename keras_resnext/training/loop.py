@@ -29,10 +29,10 @@ from keras_resnext.training.compiled import (
 from keras_resnext.training.environment import environment
 from keras_resnext.training.estimate import disk_bytes
 from keras_resnext.training.examples import write_examples
-from keras_resnext.training.initial import load_initial_weights
+from keras_resnext.training.initial import Initial, load_initial, read_initial
 from keras_resnext.training.interruption import Interruption
 from keras_resnext.training.journal import WriteJournal
-from keras_resnext.training.network import build_network, resolved
+from keras_resnext.training.network import architecture, build_network, resolved
 from keras_resnext.training.notices import notices
 from keras_resnext.training.options import RunOptions
 from keras_resnext.training.progress import Progress
@@ -58,7 +58,8 @@ def train(settings: Settings, folder: Path, options: RunOptions) -> dict:
     Raises:
         RunError: the folder belongs to another run, cannot be written to, or there is nothing to
             resume.
-        ValueError: settings and data do not fit (DatasetError among them).
+        ValueError: settings, weights and data do not fit (DatasetError among them).
+        ConnectionError: the weights to begin with cannot be downloaded.
         Interrupted: a signal came; a checkpoint has been saved.
         Diverged: the loss is not finite any more.
     """
@@ -70,17 +71,24 @@ def train(settings: Settings, folder: Path, options: RunOptions) -> dict:
     options.check_gpu()
     for text in notices(settings, before):
         print(f"Note: {text}.")
+    # Before the data set: it may take long to load.
+    initial = None if options.resume else read_initial(settings, architecture(settings))
     dataset = load_dataset(settings)
     scale.check(settings, dataset, replicas)
     scale.check_same("settings", settings.to_toml(), replicas)
     begin = time.monotonic()
     with scale.scope(replicas):
-        progress = _fit(settings, dataset, folder, options, replicas)
+        progress = _fit(settings, dataset, folder, options, replicas, initial)
     return _finish(settings, dataset, folder, progress, time.monotonic() - begin, replicas)
 
 
 def _fit(
-    settings: Settings, dataset: Dataset, folder: Path, options: RunOptions, replicas: Replicas
+    settings: Settings,
+    dataset: Dataset,
+    folder: Path,
+    options: RunOptions,
+    replicas: Replicas,
+    initial: Initial | None,
 ) -> Progress:
     """Train up to the last epoch, from the beginning or from where the run has come to."""
     batches = training_batches(settings, dataset, workers=options.workers, shard=replicas.shard)
@@ -88,8 +96,10 @@ def _fit(
     model = compiled_network(settings, dataset, steps, options.steps_per_execution)
     checkpoints = scale.SharedCheckpoints(folder / "checkpoints", options.keep, replicas)
     progress = checkpoints.load(model) if options.resume else None
-    if progress is None and settings.initial_weights is not None:
-        load_initial_weights(model, settings.initial_weights)
+    if progress is None and options.resume:  # killed before its first checkpoint
+        initial = read_initial(settings, architecture(settings))
+    if initial is not None:
+        load_initial(model, initial)
     progress = progress or Progress()
     batches.set_epoch(progress.epoch)
     run_folder.check_space(folder, disk_bytes(model, options.keep))

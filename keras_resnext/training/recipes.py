@@ -93,15 +93,12 @@ RECIPES: dict[str, Settings] = {
         mixup=0.2,
         cutmix=1.0,
     ),
-    # Ours, for pretrained weights (`initial_weights`) and a folder of the user's images
-    # (`data_dir`): the classifier first, then everything, the backbone at a tenth of its rate.
+    # Ours, for weights of another training and a folder of the user's images (`data_dir`): the
+    # classifier first, then everything, the backbone at a tenth of its rate.
     "finetune": Settings(
         dataset="folder",
-        image_size=224,
         model="resnext50",
-        cardinality=32,
-        base_width=4,
-        stem="imagenet",
+        weights="imagenet",
         epochs=20,
         batch_size=32,
         learning_rate=0.02,

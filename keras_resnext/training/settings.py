@@ -7,8 +7,10 @@ from typing import Literal
 
 from keras_resnext.training.typed import check_types, from_toml, to_toml
 
-ModelName = Literal["resnext11", "resnext20", "resnext29", "resnext50", "resnext101", "resnext152"]
-Stem = Literal["cifar", "imagenet"]
+ModelName = Literal[
+    "resnext11", "resnext20", "resnext26", "resnext29", "resnext50", "resnext101", "resnext152"
+]
+Stem = Literal["cifar", "imagenet", "deep", "deep_tiered"]
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 
 AT_LEAST = {
@@ -46,21 +48,33 @@ class Settings:
     """Where the official CIFAR-100 archive or folder lies (left out: TensorFlow Datasets), or the
     folder of images."""
     image_size: int | None = None
-    """Height and width that the images of a folder are brought to, in pixels."""
+    """Height and width that the images of a folder are brought to, in pixels; left out: what
+    published weights were measured with, or 224."""
 
     model: ModelName = "resnext11"
     """Network; the number counts its layers."""
     cardinality: int | None = None
-    """Paths of a block (groups of the 3x3 convolution); left out: the model's own."""
+    """Paths of a block (groups of the 3x3 convolution); left out: as the weights to begin with, or
+    the model's own."""
     base_width: int | None = None
-    """Channels of a path in the first stage; left out: the model's own."""
+    """Channels of a path in the first stage; left out: likewise."""
     stem: Stem | None = None
-    """First layers: 3x3 at full size, or 7x7 and pooling to a quarter; left out: the model's."""
+    """First layers: a 3x3 convolution at full size (cifar), or to a quarter of it by one of 7x7
+    (imagenet) or three of 3x3 (deep, deep_tiered) and pooling; left out: likewise, and imagenet for
+    images of a folder of more than 64 pixels."""
+    shortcut: Literal["projection", "average_pool"] | None = None
+    """How a shortcut halves the size: by the stride of its convolution, or by means before it; left
+    out: as the weights to begin with, or projection."""
+    squeeze_excitation: bool | None = None
+    """Let each block weigh its channels (SE-ResNeXt); left out: as the weights to begin with, or
+    not."""
     reduce: Literal["dense", "grouped"] = "dense"
     """First 1x1 convolution of a block: dense as in the paper, or grouped like the 3x3."""
-    initial_weights: Path | None = None
-    """Weights to begin with: NAME.weights.h5, NAME.keras or the folder of a run. The classifier
-    begins afresh where it has other classes."""
+    weights: str | None = None
+    """Weights to begin with: published ones ("imagenet", or a name or tag that docs/presets/
+    lists), a file (.weights.h5, .keras, .pth, .safetensors, .h5) or the folder of a run. The
+    network is theirs where the settings above leave it open; the classifier begins afresh where it
+    has other classes."""
 
     epochs: int = 10
     """Passes over the training images."""
@@ -103,6 +117,9 @@ class Settings:
     last stage has it once, the one before twice, the stem most often. 1: nothing."""
     frozen_epochs: float = 0.0
     """Epochs at the beginning in which only the classifier learns."""
+    freeze_batch_norm: bool = False
+    """Keep statistics, scales and offsets of batch normalisation as the weights to begin with have
+    them, instead of letting them follow the new images."""
     ema_decay: float = 0.0
     """Validate and save an average of the weights over the steps, in which each step's count
     1 - ema-decay, instead of the last ones. 0: no average."""
@@ -179,6 +196,11 @@ class Settings:
             raise ValueError(
                 f"weight_decay_kind: expected 'coupled', which {', '.join(ours)} needs, "
                 "got 'decoupled'"
+            )
+        if self.freeze_batch_norm and self.weights is None:
+            raise ValueError(
+                "freeze_batch_norm: fresh statistics would stay zeros and ones; name weights to "
+                "begin with, or set no-freeze-batch-norm"
             )
         self._check_data()
 

@@ -14,7 +14,7 @@ def check_types(instance: Any) -> None:
     """Check every field against its annotation: values also come from files.
 
     Args:
-        instance: of a dataclass whose fields are numbers, booleans, paths, tuples of whole
+        instance: of a dataclass whose fields are numbers, booleans, texts, paths, tuples of whole
             numbers, literal strings, or one of them or None.
 
     Raises:
@@ -87,7 +87,7 @@ def _describe(option: Any) -> str:
         return "one of " + ", ".join(typing.get_args(option))
     if typing.get_origin(option) is tuple:
         return "whole numbers"
-    names = {int: "a whole number", float: "a number", bool: "true or false"}
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     return names.get(option, "nothing" if option is type(None) else "a path")
 
 

@@ -49,7 +49,7 @@ def train(folder: Path, run: Run, replicas: Replicas = ALONE) -> dict:
         `results`, and the `signal` that stopped it.
     """
 
-    def load(*_):
+    def load(*_, **__):
         dataset = tiny_demo("demo")
         return replace(
             dataset,

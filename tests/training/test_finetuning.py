@@ -1,18 +1,22 @@
 from dataclasses import replace
-from functools import partial
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from keras_resnext import ResNeXt
+from keras_resnext.architecture import Architecture
 from keras_resnext.data.demo import load_demo
+from keras_resnext.preprocessing import Preprocessing
+from keras_resnext.presets import PRESETS, Preset
+from keras_resnext.training.estimate import dry_run
 from keras_resnext.training.loop import train
-from keras_resnext.training.network import ARCHITECTURES, Architecture, build_network
+from keras_resnext.training.network import ARCHITECTURES, build_network
 from keras_resnext.training.options import RunOptions
 from keras_resnext.training.recipes import RECIPES
 from keras_resnext.training.trained import find_trained
+
+ONE_BLOCK = Architecture((1,), cardinality=2)
 
 
 @pytest.fixture
@@ -27,12 +31,14 @@ def photographs(tmp_path):
     return tmp_path / "photographs"
 
 
-def test_backbone_is_frozen_first_and_learns_then(tmp_path, photographs, monkeypatch):
-    one_block = Architecture(partial(ResNeXt, (1,)), stem="imagenet")
-    monkeypatch.setitem(ARCHITECTURES, "resnext11", one_block)
-    settings = replace(
+@pytest.fixture
+def settings(photographs, monkeypatch):
+    monkeypatch.setitem(ARCHITECTURES, "resnext11", Architecture((1,)))
+    return replace(
         RECIPES["finetune"],
         model="resnext11",
+        weights=None,
+        freeze_batch_norm=False,
         cardinality=2,
         data_dir=photographs,
         image_size=24,
@@ -41,33 +47,112 @@ def test_backbone_is_frozen_first_and_learns_then(tmp_path, photographs, monkeyp
         base_batch_size=8,
         epochs=2,
         frozen_epochs=1.0,
-        initial_weights=tmp_path / "initial.weights.h5",
     )
-    initial = build_network(settings, (24, 24, 3), 5)
-    initial.save_weights(settings.initial_weights)
+
+
+@pytest.fixture
+def initial(settings, tmp_path):
+    """A trained network of five classes, whose statistics are none that any data has."""
+    network = build_network(settings, (24, 24, 3), 5)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.moving_mean.assign(np.linspace(-0.1, 0.1, layer.moving_mean.shape[0]))
+    network.save_weights(tmp_path / "initial.weights.h5")
+    return network
+
+
+@pytest.mark.parametrize("freeze", [False, True])
+def test_backbone_is_frozen_first_and_learns_then(tmp_path, settings, initial, freeze):
+    path = str(tmp_path / "initial.weights.h5")
+    settings = replace(settings, weights=path, freeze_batch_norm=freeze)
     results = train(settings, tmp_path / "run", RunOptions(keep=9))
     assert 0 <= results["test_accuracy_best"] <= 1
 
-    learned = []
-    for epoch in (1, 2):
-        checkpoint = next((tmp_path / "run/checkpoints").glob(f"epoch{epoch:05}*.weights.h5"))
+    learned, followed = [], []
+    for name in ("checkpoints/epoch00001-step0000000", "last"):
         trained = build_network(settings, (24, 24, 3), 2)
-        trained.load_weights(checkpoint)
-        learned.append(differing_layers(trained, initial))
-    assert learned[0] == set()
-    assert {"stem_conv", "stage1_block1_bn2"} <= learned[1]
-    assert find_trained(tmp_path / "run").settings == settings
+        trained.load_weights(tmp_path / "run" / f"{name}.weights.h5")
+        learned.append(differing_layers(trained, initial, "trainable_variables"))
+        followed.append(differing_layers(trained, initial, "non_trainable_variables"))
+    normalised = {layer.name for layer in initial.layers if "_bn" in layer.name}
+    everything = {layer.name for layer in initial.layers[:-1] if layer.trainable_variables}
+    assert learned == [set(), everything - normalised if freeze else everything]
+    assert followed == [set(), set()] if freeze else [normalised, normalised]
+    assert find_trained(tmp_path / "run").settings.cardinality == 2
 
 
-def differing_layers(one, other):
-    """Layers of the backbone whose trainable weights differ."""
+PUBLISHED = Preset(
+    name="tiny_2x4d.some_in1k",
+    architecture=ONE_BLOCK,
+    training="none",
+    url="https://127.0.0.1:1/tiny.weights.h5",
+    digest=None,
+    licence="MIT",
+    source="",
+    preprocessing=Preprocessing(24, 30, "bilinear", (1.0, 2.0, 3.0), (4.0, 5.0, 6.0)),
+    top1=None,
+    top5=None,
+    accuracy_source="",
+    classes=5,
+)
+
+
+@pytest.fixture
+def published(settings, initial, tmp_path, monkeypatch):
+    """A set of published weights that nobody can download."""
+    monkeypatch.setitem(PRESETS, PUBLISHED.name, PUBLISHED)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "cache"))
+    return replace(
+        settings,
+        weights="some",
+        cardinality=None,
+        image_size=None,
+        epochs=1,
+        frozen_epochs=0.0,
+        warmup_epochs=0.0,
+    )
+
+
+def test_without_a_network_nothing_is_loaded_or_made(published, tmp_path):
+    settings = replace(published, cardinality=2)
+    with pytest.raises(ConnectionError, match=r"tiny_2x4d.some_in1k is not in the cache, and"):
+        train(replace(settings, data_dir=tmp_path / "none"), tmp_path / "run", RunOptions())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_tells_of_published_weights_and_downloads_none(published, tmp_path):
+    text = dry_run(replace(published, cardinality=2))
+    assert "Weights to begin with: tiny_2x4d.some_in1k (licence MIT), which a run takes" in text
+    assert "resize_size=30" in text
+    assert 'weights = "tiny_2x4d.some_in1k"' in text
+    assert not (tmp_path / "cache").exists()
+
+
+def test_published_weights_bring_network_and_preprocessing(published, initial, tmp_path):
+    place = tmp_path / "cache/models/keras_resnext/tiny.weights.h5"
+    place.parent.mkdir(parents=True)
+    initial.save_weights(place)
+    settings = replace(
+        published, weights=PUBLISHED.name, freeze_batch_norm=True, learning_rate=1e-30
+    )
+    train(settings, tmp_path / "run", RunOptions())
+    trained = find_trained(tmp_path / "run")
+    assert (trained.settings.weights, trained.settings.cardinality) == (PUBLISHED.name, 2)
+    network = build_network(trained.settings, (24, 24, 3), 2)
+    network.load_weights(tmp_path / "run/last.weights.h5")
+    assert differing_layers(network, initial, "trainable_variables") == set()
+    described = (tmp_path / "run/dataset.json").read_text()
+    assert '"resize_size": 30' in described
+    assert "1.0" in described
+
+
+def differing_layers(one, other, kind):
+    """Layers of the backbone of which some variables differ."""
     return {
         layer.name
         for layer in one.layers[1:-1]
         for mine, theirs in zip(
-            layer.trainable_variables,
-            other.get_layer(layer.name).trainable_variables,
-            strict=True,
+            getattr(layer, kind), getattr(other.get_layer(layer.name), kind), strict=True
         )
         if not np.array_equal(*map(keras.ops.convert_to_numpy, (mine, theirs)))
     }

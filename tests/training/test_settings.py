@@ -27,6 +27,8 @@ from keras_resnext.training.settings import Settings
         ({"ema_decay": -0.1}, "ema_decay: expected 0 to less than 1, got -0.1"),
         ({"backbone_rate": 0.0}, "backbone_rate: expected over 0, to 1, got 0.0"),
         ({"layer_decay": 1.1}, "layer_decay: expected over 0, to 1, got 1.1"),
+        ({"freeze_batch_norm": True}, "freeze_batch_norm: fresh statistics would stay"),
+        ({"weights": 3}, "weights: expected text or nothing, got 3"),
         ({"erasing": 1.5}, "erasing: expected 0 to 1, got 1.5"),
         (
             {"weight_decay_kind": "decoupled", "ema_decay": 0.9},

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keras_resnext.training.loop import train
+from keras_resnext.training.network import build_network
 from keras_resnext.training.options import RunOptions
 from tests.training.same_run import Killed, arrays, assert_same_run, at_step, kill
 from tests.training.tiny import SETTINGS, shrink
@@ -17,6 +18,7 @@ EVERYTHING = replace(
     clip_norm=1.0,
     ema_decay=0.5,
     label_smoothing=0.1,
+    class_weights="balanced",
     frozen_epochs=0.4,
     backbone_rate=0.5,
     layer_decay=0.5,
@@ -37,7 +39,10 @@ def small(monkeypatch):
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_resumes_exactly(precision, tmp_path, monkeypatch):
-    settings = replace(EVERYTHING, precision=precision)
+    initial = str(tmp_path / "initial.weights.h5")
+    build_network(SETTINGS, (32, 32, 3), 5).save_weights(initial)
+    freeze = precision == "mixed_bfloat16"
+    settings = replace(EVERYTHING, precision=precision, weights=initial, freeze_batch_norm=freeze)
     train(settings, tmp_path / "whole", RunOptions())
 
     at_step(monkeypatch, 1, 3, kill)

@@ -1,13 +1,11 @@
 """A run so small that a test can afford it."""
 
-from functools import partial
-
 import pytest
 
 from keras_resnext import data
+from keras_resnext.architecture import Architecture
 from keras_resnext.data.demo import load_demo
-from keras_resnext.models import ResNeXt
-from keras_resnext.training.network import ARCHITECTURES, Architecture
+from keras_resnext.training.network import ARCHITECTURES
 from keras_resnext.training.settings import Settings
 
 SETTINGS = Settings(
@@ -23,7 +21,7 @@ SETTINGS = Settings(
 )
 
 
-def tiny_demo(name: str, *_) -> data.Dataset:
+def tiny_demo(name: str, *_, **__) -> data.Dataset:
     """Five steps an epoch."""
     return load_demo(train_per_class=5, validation_per_class=1, test_per_class=1)
 
@@ -31,5 +29,4 @@ def tiny_demo(name: str, *_) -> data.Dataset:
 def shrink(patch: pytest.MonkeyPatch) -> None:
     """Have the loop read the tiny demo set, and train one block instead of three."""
     patch.setattr(data, "load", tiny_demo)
-    one_block = Architecture(partial(ResNeXt, (1,)), stem="imagenet")
-    patch.setitem(ARCHITECTURES, "resnext11", one_block)
+    patch.setitem(ARCHITECTURES, "resnext11", Architecture((1,)))
