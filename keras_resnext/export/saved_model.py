@@ -14,7 +14,7 @@ from keras_resnext.export.card import model_card
 from keras_resnext.export.interface import Interface, write_preprocessing
 from keras_resnext.export.network import inference_network
 from keras_resnext.export.processes import run_python
-from keras_resnext.export.verification import compare, sample_images
+from keras_resnext.export.verification import compare, framed, sample_images
 from keras_resnext.export.versions import publish
 from keras_resnext.training.trained import Trained
 
@@ -75,6 +75,7 @@ def export_saved_model(
         images = sample_images(dataset)
         np.save(handed / "images.npy", images)
         preprocessing = dataset.preprocessing
+        np.save(handed / "framed.npy", framed(images, preprocessing))
         interface = Interface(name, preprocessing, dataset.class_names)
         interface.write(handed / "interface.json")
         # A GPU may round float32 to fewer digits, and would not be fit to compare with.
@@ -87,7 +88,8 @@ def export_saved_model(
         run_python("writing the SavedModel", *writer, handed, folder, KERAS_BACKEND="tensorflow")
         run_python(
             "running the SavedModel",
-            *("-P", READER, folder, handed / "images.npy", handed / "answers.npz"),
+            *("-P", READER, folder),
+            *(handed / file for file in ("images.npy", "framed.npy", "answers.npz")),
         )
         with np.load(handed / "answers.npz") as answers:
             differences = compare(logits, answers, dataset.class_names)

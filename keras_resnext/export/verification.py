@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from keras_resnext.data import Dataset
+from keras_resnext.preprocessing import Preprocessing
 
 IMAGES = 64
 TOLERANCE = 1e-4  # of probabilities
@@ -18,6 +19,22 @@ def sample_images(dataset: Dataset) -> np.ndarray:
     """Some test images, spread over the whole split: uint8 (up to 64, height, width, 3)."""
     images = dataset.test.images
     return images[np.linspace(0, len(images) - 1, min(IMAGES, len(images))).astype(int)]
+
+
+def framed(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """Put a black frame around images, so that preprocessing leaves them alone and cuts it off.
+
+    Args:
+        images: uint8 (batch, image_size, image_size, 3).
+        preprocessing: by which they are to come out as they were.
+
+    Returns:
+        uint8 (batch, resize_size, resize_size, 3).
+    """
+    margin = preprocessing.resize_size - preprocessing.image_size
+    before = round(margin / 2)  # as the crop rounds
+    sides = (before, margin - before)
+    return np.pad(images, ((0, 0), sides, sides, (0, 0)))
 
 
 def logits_bound(logits: np.ndarray) -> float:

@@ -10,6 +10,7 @@ from keras_resnext.commands import evaluate, export, predict
 from keras_resnext.data import normalise
 from keras_resnext.data.decoding import resize_and_crop
 from keras_resnext.imagenet_classes import imagenet_class_names, imagenet_classes
+from keras_resnext.preprocessing import Preprocessing
 from keras_resnext.training.trained import find_trained
 from tests.photographs import photograph
 from tests.tiny_preset import PRESET, publish
@@ -77,11 +78,11 @@ def test_evaluate_measures_all_images_of_a_folder(network, imagenet, tmp_path, c
 
 
 def test_export_without_any_images(network, tmp_path, capsys):
-    given = ["--format", "keras", "--output-dir", str(tmp_path / "out")]
-    assert export.main([PRESET.name, *given]) == 0
-    folder = tmp_path / "out" / f"{PRESET.name}-keras" / "1"
-    assert tuple((folder / "labels.txt").read_text().split()) == imagenet_class_names()
-    assert json.loads((folder / "preprocessing.json").read_text())["resize_size"] == 40
+    assert export.main([PRESET.name, "--output-dir", str(tmp_path / "out")]) == 0
+    folder = tmp_path / "out" / PRESET.name / "1"
+    assert tuple((folder / "assets/labels.txt").read_text().split()) == imagenet_class_names()
+    written = json.loads((folder / "assets.extra/preprocessing.json").read_text())
+    assert Preprocessing.from_dict(written) == PREPROCESSING
 
 
 def test_int8_asks_for_images(capsys):

@@ -8,7 +8,8 @@ from tests.training.tiny import shrink
 def test_another_format_by_the_same_command(run, tmp_path, capsys, monkeypatch):
     shrink(monkeypatch)
     assert main([str(run), "--format", "keras", "--name", "q", "--output-dir", str(tmp_path)]) == 0
-    assert (tmp_path / "q-keras/1/model.keras").is_file()
+    written = {path.name for path in (tmp_path / "q-keras/1").iterdir()}
+    assert written == {"model.keras", "labels.txt", "preprocessing.json"}
     printed = capsys.readouterr().out
     assert "Largest difference from the trained network" in printed
     assert f"Exported to {tmp_path / 'q-keras/1'}" in printed

@@ -74,7 +74,8 @@ def test_weights_are_constants_and_stored_once(export, run):
 def test_a_convolution_and_its_bias_are_not_fused_where_that_refuses_groups(export, tmp_path):
     """With oneDNN off the reader fails where TensorFlow does."""
     np.save(tmp_path / "images.npy", np.zeros((2, 32, 32, 3), np.uint8))
-    files = (export.folder, tmp_path / "images.npy", tmp_path / "answers.npz")
+    images = tmp_path / "images.npy"
+    files = (export.folder, images, images, tmp_path / "answers.npz")
     process = start("-P", saved_model.READER, *files, TF_ENABLE_ONEDNN_OPTS="0")
     output, _ = process.communicate()
     assert process.returncode == 0, output

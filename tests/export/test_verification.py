@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+from PIL import Image
 
-from keras_resnext.export.verification import ExportError, compare, sample_images
+from keras_resnext.data.decoding import resize_and_crop
+from keras_resnext.export.verification import ExportError, compare, framed, sample_images
+from keras_resnext.preprocessing import Preprocessing
 from tests.training.tiny import tiny_demo
 
 NAMES = tuple("abcdefg")
@@ -78,3 +81,13 @@ def test_swapped_names_are_found(logits, answers):
 def test_samples_are_spread_over_the_split():
     dataset = tiny_demo("demo")
     np.testing.assert_array_equal(sample_images(dataset), dataset.test.images)
+
+
+@pytest.mark.parametrize("resize_size", [8, 9, 10, 11])
+def test_preprocessing_cuts_the_frame_off_again(resize_size):
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
+    preprocessing = Preprocessing(8, resize_size, "bicubic")
+    for image, whole in zip(images, framed(images, preprocessing), strict=True):
+        assert whole.shape == (resize_size, resize_size, 3)
+        found = resize_and_crop(Image.fromarray(whole), preprocessing)
+        np.testing.assert_array_equal(np.asarray(found), image)

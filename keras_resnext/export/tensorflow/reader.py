@@ -1,4 +1,4 @@
-"""Run a SavedModel as TensorFlow Serving does: `python -P reader.py FOLDER IMAGES ANSWERS`.
+"""Run a SavedModel as TensorFlow Serving does: `python -P reader.py FOLDER IMAGES FILES ANSWERS`.
 
 Run as a file, so that this package is not loaded, and with Keras out of reach: nothing but
 TensorFlow may be needed. ANSWERS becomes an .npz of each signature's outputs, named
@@ -45,12 +45,13 @@ def _asks_for_xla(definition) -> bool:
     return "_XlaMustCompile" in definition.attr and definition.attr["_XlaMustCompile"].b
 
 
-def answers(folder: str, images: np.ndarray) -> dict[str, np.ndarray]:
+def answers(folder: str, images: np.ndarray, files: np.ndarray) -> dict[str, np.ndarray]:
     """Run every signature in a session, which is TensorFlow Serving's way to load.
 
     Args:
         folder: of the SavedModel.
-        images: uint8 (batch, height, width, 3).
+        images: uint8 (batch, height, width, 3), for the signatures that take arrays.
+        files: the same, for those that take files, of any size that comes out as that.
 
     Returns:
         What each puts out, by `SIGNATURE/OUTPUT`.
@@ -58,7 +59,7 @@ def answers(folder: str, images: np.ndarray) -> dict[str, np.ndarray]:
     inputs: dict[str, dict] = {
         "serving_default": {"images": images.astype(np.float32)},
         "serve_uint8": {"images": images},
-        "serve_bytes": {"image_bytes": [tf.io.encode_png(image).numpy() for image in images]},
+        "serve_bytes": {"image_bytes": [tf.io.encode_png(image).numpy() for image in files]},
     }
     found: dict[str, np.ndarray] = {}
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
@@ -73,9 +74,9 @@ def answers(folder: str, images: np.ndarray) -> dict[str, np.ndarray]:
 
 if __name__ == "__main__":
     disable_xla()
-    saved_model, images_file, answers_file = sys.argv[1:]
+    saved_model, images_file, files_file, answers_file = sys.argv[1:]
     if names := needs_xla(saved_model):
         sys.exit(f"error: the graph needs XLA: {', '.join(names[:5])}")
-    arrays = answers(saved_model, np.load(images_file))
+    arrays = answers(saved_model, np.load(images_file), np.load(files_file))
     plain = {key: v.astype(bytes) if v.dtype == object else v for key, v in arrays.items()}
     np.savez(answers_file, **plain)  # type: ignore[arg-type]
