@@ -4,7 +4,7 @@ from keras_resnext.backend import check_backend
 
 check_backend()  # before Keras is imported, and fails in many lines where one would do
 
-from keras_resnext.features import feature_extractor, feature_info  # noqa: E402
+from keras_resnext.features import FeatureInfo, feature_extractor, feature_info  # noqa: E402
 from keras_resnext.forms import transfer_weights  # noqa: E402
 from keras_resnext.layers import BatchNorm, GroupedConv2D  # noqa: E402
 from keras_resnext.models import (  # noqa: E402
@@ -21,6 +21,7 @@ from keras_resnext.presets import PRESETS  # noqa: E402
 __all__ = [
     "PRESETS",
     "BatchNorm",
+    "FeatureInfo",
     "GroupedConv2D",
     "ResNeXt",
     "ResNeXt29",

@@ -78,8 +78,9 @@ def ResNeXt(
             into any.
         input_tensor: tensor to build on, instead of a new input.
         input_shape: shape of one image, in the current image data format, without the batch.
-            Height and width may be `None`. Default: 32x32x3 for the CIFAR stem, 224x224x3 for the
-            others; without top, height and width are left open.
+            Height and width may be `None`. Default: the size that published weights are used at;
+            else 32x32x3 for the CIFAR stem, 224x224x3 for the others; without top, height and width
+            are left open.
         pooling: without top, `None` for the 4D features, `"avg"` or `"max"` for 2D ones.
         classes: number of classes. Default: that of the weights; without any, 100 for the CIFAR
             stem, 1000 for the others.
@@ -112,7 +113,8 @@ def ResNeXt(
     # A file tells how its network begins; a download waits until everything else is right.
     loaded = read_weights(source) if isinstance(source, Path) else None
     stem = stem or _stem_of(source, loaded)
-    image = _input(input_tensor, input_shape, stem or "cifar", include_top)
+    size = _size_of(source, stem) if include_top else None
+    image = _input(input_tensor, input_shape, size)
     stem = stem or _stem_for(image)
     classes = classes or _classes(source, loaded, stem)
     _check_size(image, len(stage_blocks), stem)
@@ -327,6 +329,12 @@ def _stem_of(source: Preset | Path | None, loaded: LayerWeights | None) -> str |
     return found.stem if found else None
 
 
+def _size_of(source: Preset | Path | None, stem: str | None) -> int:
+    if isinstance(source, Preset):
+        return source.preprocessing.image_size
+    return CIFAR_SIZE if stem in (None, "cifar") else IMAGENET_SIZE
+
+
 def _stem_for(image) -> str:
     height, width = _height_and_width(image.shape[1:])
     return "imagenet" if max(height or 0, width or 0) > LARGEST_CIFAR_SIZE else "cifar"
@@ -338,7 +346,7 @@ def _classes(source: Preset | Path | None, loaded: LayerWeights | None, stem: st
     return (loaded and loaded.classes) or (100 if stem == "cifar" else 1000)
 
 
-def _input(input_tensor, input_shape, stem, include_top):
+def _input(input_tensor, input_shape, size):
     """The tensor to build on: the given one, or a new input."""
     if input_shape is not None and (
         len(input_shape) != 3 or not all(n is None or _is_positive(n) for n in input_shape)
@@ -348,7 +356,8 @@ def _input(input_tensor, input_shape, stem, include_top):
             f"the data format {keras.config.image_data_format()!r}; height and width may be None."
         )
     if input_tensor is None:
-        return keras.Input(input_shape or _default_shape(stem, include_top))
+        first = keras.config.image_data_format() == "channels_first"
+        return keras.Input(input_shape or ((3, size, size) if first else (size, size, 3)))
     if not keras.backend.is_keras_tensor(input_tensor):
         input_tensor = keras.Input(tensor=input_tensor)
     shape = tuple(input_tensor.shape[1:])
@@ -358,12 +367,6 @@ def _input(input_tensor, input_shape, stem, include_top):
             f"{'a batch of images' if input_shape is None else f'input_shape={input_shape!r}'}."
         )
     return input_tensor
-
-
-def _default_shape(stem, include_top):
-    size = (CIFAR_SIZE if stem == "cifar" else IMAGENET_SIZE) if include_top else None
-    first = keras.config.image_data_format() == "channels_first"
-    return (3, size, size) if first else (size, size, 3)
 
 
 def _check_size(image, stages, stem):

@@ -1,8 +1,6 @@
-import importlib
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +9,8 @@ import pytest
 from keras_resnext.data import Dataset, Split
 from keras_resnext.data.official import read_official
 from keras_resnext.preprocessing import fitted
+from tests.peers import load_peers
 
-PEER = Path(__file__).resolve().parents[3] / "shared" / "peers" / "torchvision_on_cpu.py"
 UNPACK = Path(__file__).resolve().parents[3] / "shared" / "cifar100" / "unpack.py"
 
 
@@ -34,17 +32,12 @@ def raw(cifar_folder):
 
 @pytest.fixture(scope="session")
 def torchvision():
-    if not PEER.is_file() or not find_spec("torch") or not find_spec("torchvision"):
-        pytest.skip(f"needs torchvision, which {PEER} makes importable beside a CPU-only torch")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(PEER.parent)
-        importlib.import_module(PEER.stem)
-    return importlib.import_module("torchvision")
+    return load_peers()[1]
 
 
 @pytest.fixture(scope="session")
-def timm_data(torchvision):
-    return pytest.importorskip("timm").data
+def timm_data():
+    return load_peers()[0].data
 
 
 def random_split(count, classes=4, size=8, seed=0):

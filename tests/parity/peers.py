@@ -16,7 +16,6 @@ TIMM = (
     "resnext101_32x4d",
     "resnext101_32x8d",
     "resnext101_32x16d",
-    "resnext101_32x32d",
     "resnext101_64x4d",
     "seresnext26d_32x4d",
     "seresnext26t_32x4d",
@@ -36,12 +35,13 @@ def _by_hand(layers: tuple[int, ...], base_width: int) -> torch.nn.Module:
 
 PEERS: dict[str, Callable[[], torch.nn.Module]] = {
     **{f"timm {name}": lambda name=name: timm.create_model(name) for name in TIMM},
-    "timm resnext101_32x48d": lambda: _by_hand((3, 4, 23, 3), 48),
-    "timm resnext152_32x4d": lambda: _by_hand((3, 8, 36, 3), 4),
     **{
         f"torchvision {name}": lambda name=name: getattr(torchvision.models, name)()
         for name in TORCHVISION
     },
+    "timm resnext152_32x4d": lambda: _by_hand((3, 8, 36, 3), 4),
+    "timm resnext101_32x32d": lambda: timm.create_model("resnext101_32x32d"),
+    "timm resnext101_32x48d": lambda: _by_hand((3, 4, 23, 3), 48),
 }
 
 

@@ -1,0 +1,98 @@
+"""The contract of keras.applications: the tests that Keras has of it, on our networks.
+
+Keras' wheel holds its tests; the list of networks in them gives way to ours. The test that
+downloads weights and an image is left out: `test_published_weights_by_name_and_picture` stands in.
+"""
+
+import functools
+import importlib.util
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import keras_resnext
+from keras_resnext.counting import without_values
+from keras_resnext.presets import PRESETS
+from keras_resnext.weights.cache import cache_folder
+from keras_resnext.weights.naming import to_torch
+from keras_resnext.weights.writing import write_tensors
+
+CHANNELS = {"ResNeXt29": 1024, "ResNeXt50": 2048, "ResNeXt101": 2048, "ResNeXt152": 2048}
+
+KERAS_MARK = "@pytest.mark.requires_trainable_backend\n"  # not known here
+
+
+def _without_values(build):
+    """Keras' tests look at shapes only, and initial values would take most of the time."""
+
+    @functools.wraps(build)
+    def app(*args, **kwargs):
+        return without_values(lambda: build(*args, **kwargs))
+
+    return app
+
+
+def _keras_tests():
+    path = Path(keras.__file__).parent / "src/applications/applications_test.py"
+    source = path.read_text(encoding="utf-8")
+    begin = source.index("MODEL_LIST = [")
+    end = source.index("\n]\n", begin)
+    module = importlib.util.module_from_spec(
+        importlib.util.spec_from_loader("keras_applications_test", loader=None)
+    )
+    module.MODEL_LIST = [
+        (_without_values(getattr(keras_resnext, name)), channels, keras_resnext)
+        for name, channels in CHANNELS.items()
+    ]
+    source = (source[:begin] + source[end + 3 :]).replace(KERAS_MARK, "")
+    exec(compile(source, str(path), "exec"), vars(module))
+    return module.ApplicationsTest
+
+
+class TestContract(_keras_tests()):
+    pass
+
+
+for _name in dir(TestContract):
+    if _name.startswith("test_application_base"):
+        setattr(TestContract, _name, None)
+
+
+@pytest.fixture
+def random_weights(tmp_path, monkeypatch):
+    """The cache holds a network of random weights in place of torchvision's ResNeXt-50."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    name = "resnext50_32x4d.tv2_in1k"
+    url = "http://127.0.0.1:1/tv2.safetensors"
+    monkeypatch.setitem(PRESETS, name, replace(PRESETS[name], url=url, digest=None))
+    cache_folder().mkdir(parents=True)
+    model = keras_resnext.ResNeXt50(stem="imagenet")
+    write_tensors(cache_folder() / "tv2.safetensors", to_torch(model))
+    return model
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_published_weights_by_name_and_picture(random_weights, data_format):
+    """As Keras' `test_application_base`, in the words of a user of keras.applications."""
+    from matplotlib.cbook import get_sample_data
+
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format(data_format)
+    try:
+        model = keras_resnext.ResNeXt50(weights="imagenet")
+        with get_sample_data("grace_hopper.jpg") as file:
+            image = keras.utils.load_img(io.BytesIO(file.read()), target_size=(224, 224))
+        x = np.expand_dims(keras.utils.img_to_array(image), axis=0)
+        predictions = model.predict(keras_resnext.preprocess_input(x), verbose=0)
+    finally:
+        keras.config.set_image_data_format(before)
+    (best,) = keras_resnext.decode_predictions(predictions, top=3)
+    assert predictions.shape == (1, 1000)
+    assert best[0][2] == predictions.max()
+    last = np.moveaxis(x, 1, -1) if data_format == "channels_first" else x
+    expected = random_weights.predict(keras_resnext.preprocess_input(last), verbose=0)
+    np.testing.assert_allclose(predictions, expected, rtol=1e-3, atol=1e-6)
