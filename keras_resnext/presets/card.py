@@ -3,7 +3,6 @@
 from dataclasses import fields
 
 from keras_resnext.architecture import Architecture
-from keras_resnext.models import IMAGENET_SIZE
 from keras_resnext.presets.counts import Counts
 from keras_resnext.presets.preset import Preset
 
@@ -92,7 +91,7 @@ def describe(architecture: Architecture) -> str:
 
 def by_name(preset: Preset) -> str:
     """The call that builds the network by the preset's name, in Python."""
-    return _call("keras_resnext.from_preset", [f'"{preset.name}"', *_input_shape(preset)])
+    return _call("keras_resnext.from_preset", [f'"{preset.name}"'])
 
 
 def by_arguments(preset: Preset) -> str:
@@ -102,19 +101,13 @@ def by_arguments(preset: Preset) -> str:
         for field in fields(Architecture)
         if getattr(preset.architecture, field.name) != field.default
     ]
-    arguments += [f"weights={_literal(preset.tag)}", *_input_shape(preset)]
+    arguments.append(f"weights={_literal(preset.tag)}")
     return _call("keras_resnext.ResNeXt", arguments)
 
 
 def _call(function, arguments):
     lines = "".join(f"    {argument},\n" for argument in arguments)
     return f"{function}(\n{lines})" if len(arguments) > 1 else f"{function}({arguments[0]})"
-
-
-def _input_shape(preset):
-    """Where it is not that of `keras_resnext.ResNeXt` anyway."""
-    size = preset.preprocessing.image_size
-    return [] if size == IMAGENET_SIZE else [f"input_shape=({size}, {size}, 3)"]
 
 
 def _literal(value):

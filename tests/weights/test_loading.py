@@ -6,6 +6,7 @@ import pytest
 
 from keras_resnext import ResNeXt
 from keras_resnext.models import from_preset
+from keras_resnext.preprocessing import fitted
 from keras_resnext.presets import PRESETS
 from keras_resnext.weights.cache import cache_folder
 from keras_resnext.weights.conversion import convert
@@ -135,6 +136,7 @@ def published(model, tmp_path, monkeypatch):
         architecture=replace(PRESETS[NAME].architecture, stage_blocks=(1, 1), cardinality=2),
         url="http://127.0.0.1:1/tiny.safetensors",
         digest=None,
+        preprocessing=fitted(64),
         classes=5,
     )
     monkeypatch.setitem(PRESETS, NAME, small)
@@ -144,7 +146,7 @@ def published(model, tmp_path, monkeypatch):
 
 
 def test_published_weights(published, model):
-    by_name = from_preset(NAME, input_shape=(64, 64, 3))
+    by_name = from_preset(NAME)
     assert by_name.name == "resnext50_32x4d"
     (cache_folder() / "tiny.safetensors").unlink()  # has been converted
     by_tag = tiny(weights="tv_in1k", stem=None, classes=None)
