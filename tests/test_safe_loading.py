@@ -15,12 +15,11 @@ from keras_resnext.commands import evaluate, export
 from keras_resnext.commands.predict import main
 from keras_resnext.safe import check_model_file
 from keras_resnext.training.folder import DATASET_FILE, SETTINGS_FILE
-from keras_resnext.training.initial import load_initial_weights
-from keras_resnext.training.network import build_network
+from keras_resnext.weights.loading import read_weights
 from tests.data.test_official import crafted  # noqa: F401 - a fixture
 from tests.data.test_unpickling import Touch
 from tests.prediction.conftest import leave_trained
-from tests.training.tiny import SETTINGS, shrink
+from tests.training.tiny import shrink
 
 
 @pytest.fixture(scope="module")
@@ -207,12 +206,16 @@ def test_every_command_refuses(run, command, capsys):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("whole.h5", "expected NAME.weights.h5"), ("damaged.keras", "damaged or no .keras file")],
+    [
+        ("damaged.h5", "expected a file of PyTorch"),
+        ("damaged.keras", "damaged or no .keras file"),
+        ("damaged.pth", "expected a file of PyTorch"),
+    ],
 )
 def test_weights_to_begin_with(tmp_path, name, message):
     (tmp_path / name).write_bytes(b"x")
     with pytest.raises(ValueError, match=message):
-        load_initial_weights(build_network(SETTINGS, (32, 32, 3), 2), tmp_path / name)
+        read_weights(tmp_path / name)
 
 
 @pytest.mark.parametrize("config", ["{", "[" * 100_000])

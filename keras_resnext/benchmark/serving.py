@@ -54,6 +54,7 @@ def exported(batch_size: int, precision: str) -> Callable[[int], float]:
     from keras_resnext.export.interface import Interface
     from keras_resnext.export.tensorflow.writer import write
     from keras_resnext.models import ResNeXt50
+    from keras_resnext.preprocessing import fitted
 
     network = ResNeXt50(
         stem="imagenet",
@@ -62,8 +63,7 @@ def exported(batch_size: int, precision: str) -> Callable[[int], float]:
         classifier_activation=None,
     )
     names = tuple(map(str, range(CLASSES)))
-    mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-    interface = Interface("resnext50", SIZE, SIZE, mean, std, names)
+    interface = Interface("resnext50", fitted(SIZE), names)
     images = np.random.default_rng(0).integers(0, 256, (batch_size, SIZE, SIZE, 3), np.uint8)
     session = tf.compat.v1.Session(graph=tf.Graph())
     with tempfile.TemporaryDirectory() as scratch:
