@@ -15,7 +15,11 @@ from keras_resnext.models import (  # noqa: E402
     ResNeXt152,
     from_preset,
 )
-from keras_resnext.preprocessing import decode_predictions, preprocess_input  # noqa: E402
+from keras_resnext.preprocessing import (  # noqa: E402
+    Preprocessing,
+    decode_predictions,
+    preprocess_input,
+)
 from keras_resnext.presets import PRESETS  # noqa: E402
 
 __all__ = [
@@ -23,6 +27,7 @@ __all__ = [
     "BatchNorm",
     "FeatureInfo",
     "GroupedConv2D",
+    "Preprocessing",
     "ResNeXt",
     "ResNeXt29",
     "ResNeXt50",
