@@ -39,9 +39,17 @@ def test_every_block_form(block, reduce):
     assert relative_error(outputs(folded), outputs(model)) < 1e-5
 
 
-def test_imagenet_stem():
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        dict(stem="imagenet"),
+        dict(stem="deep", shortcut="average_pool", squeeze_excitation=True),
+    ],
+    ids=str,
+)
+def test_imagenet_stems(arguments):
     model = randomise(
-        ResNeXt((1,), cardinality=1, stem="imagenet", input_shape=(17, 16, 3), include_top=False)
+        ResNeXt((1, 1), cardinality=1, input_shape=(33, 20, 3), include_top=False, **arguments)
     )
     folded = fold_batch_norm(model)
     assert not norms(folded)

@@ -19,7 +19,7 @@ def test_holds_keras_layers_only_and_computes_the_same(block, dataset, tmp_path)
         classes=5,
         classifier_activation=None,
     )
-    network = from_pixels(randomise(network), dataset)
+    network = from_pixels(randomise(network), dataset.preprocessing)
     keras_file.write(network, tmp_path / "model.keras")
     plain = keras.saving.load_model(tmp_path / "model.keras", compile=False)
     assert {type(x).__module__.split(".")[0] for x in plain._flatten_layers()} == {"keras"}
