@@ -9,20 +9,22 @@ import keras
 from keras import layers
 
 from keras_resnext.architecture import Architecture
-from keras_resnext.blocks import FORMS, STEM_CHANNELS, STEMS, Bottleneck, bottleneck, channel_axis
-from keras_resnext.presets import PRESETS, Preset
-from keras_resnext.weights.layers import LayerWeights
+from keras_resnext.arguments import (
+    POOLINGS,
+    check_architecture,
+    check_image,
+    check_preset,
+    check_top,
+    classes_of,
+    image_input,
+    size_of,
+    stem_for,
+    stem_of,
+)
+from keras_resnext.blocks import FORMS, STEMS, Bottleneck, bottleneck
+from keras_resnext.presets import PRESETS
 from keras_resnext.weights.loading import find_weights, load_weights, read_weights
 
-REDUCES = ("dense", "grouped")
-SHORTCUTS = ("projection", "average_pool")
-CIFAR_SIZE = 32
-IMAGENET_SIZE = 224
-LARGEST_CIFAR_SIZE = 64  # pixels, of images that are small without a stem that shrinks them
-POOLINGS = {
-    "avg": layers.GlobalAveragePooling2D,
-    "max": layers.GlobalMaxPooling2D,
-}
 # PyTorch's `Linear`, which the published weights started from: uniform in +-1/sqrt(features).
 HEAD_INITIALIZER = {
     "class_name": "VarianceScaling",
@@ -106,18 +108,18 @@ def ResNeXt(
         squeeze_excitation,
         reduce,
     )
-    _check_architecture(architecture, block)
-    _check_top(include_top, pooling, classes)
+    check_architecture(architecture, block)
+    check_top(include_top, pooling, classes)
     source = find_weights(weights, architecture)
-    _check_preset(source, include_top, classes)
+    check_preset(source, include_top, classes)
     # A file tells how its network begins; a download waits until everything else is right.
     loaded = read_weights(source) if isinstance(source, Path) else None
-    stem = stem or _stem_of(source, loaded)
-    size = _size_of(source, stem) if include_top else None
-    image = _input(input_tensor, input_shape, size)
-    stem = stem or _stem_for(image)
-    classes = classes or _classes(source, loaded, stem)
-    _check_size(image, len(stage_blocks), stem)
+    stem = stem or stem_of(source, loaded)
+    size = size_of(source, stem) if include_top else None
+    image = image_input(input_tensor, input_shape, size)
+    stem = stem or stem_for(image)
+    classes = classes or classes_of(source, loaded, stem)
+    check_image(image, len(stage_blocks), stem, source)
 
     x = STEMS[stem](image)
     for stage, count in enumerate(stage_blocks, start=1):
@@ -280,123 +282,7 @@ def from_preset(
     )
 
 
-def _check_architecture(architecture: Architecture, block: str) -> None:
-    stage_blocks, cardinality = architecture.stage_blocks, architecture.cardinality
-    if not stage_blocks or not all(_is_positive(count) for count in stage_blocks):
-        raise ValueError(
-            f"stage_blocks={stage_blocks!r} must hold the number of blocks of each stage, one or "
-            "more, such as (3, 4, 6, 3)."
-        )
-    for argument in ("cardinality", "base_width"):
-        if not _is_positive(value := getattr(architecture, argument)):
-            raise ValueError(f"{argument}={value!r} must be a positive integer.")
-    for argument, value, known in (
-        ("stem", architecture.stem, STEMS),
-        ("block", block, FORMS),
-        ("reduce", architecture.reduce, REDUCES),
-        ("shortcut", architecture.shortcut, SHORTCUTS),
-    ):
-        if value not in known:
-            raise ValueError(f"{argument}={value!r} is unknown; use one of {_quoted(known)}.")
-    if architecture.reduce == "grouped" and STEM_CHANNELS % cardinality:
-        divisors = [c for c in range(1, STEM_CHANNELS + 1) if STEM_CHANNELS % c == 0]
-        raise ValueError(
-            f"cardinality={cardinality} does not divide the {STEM_CHANNELS} channels of the stem, "
-            f'which reduce="grouped" splits into that many groups; use one of '
-            f'{", ".join(map(str, divisors))}, or reduce="dense".'
-        )
-
-
-def _check_top(include_top, pooling, classes):
-    if pooling is not None and pooling not in POOLINGS:
-        raise ValueError(f"pooling={pooling!r} is unknown; use None or one of {_quoted(POOLINGS)}.")
-    if classes is not None and not _is_positive(classes):
-        raise ValueError(f"classes={classes!r} must be a positive integer.")
-
-
-def _check_preset(source: Preset | Path | None, include_top, classes) -> None:
-    if isinstance(source, Preset) and include_top and classes not in (None, source.classes):
-        raise ValueError(
-            f"classes={classes}: the classifier of weights={source.name!r} has {source.classes}; "
-            "leave classes out, or build with include_top=False and add a classifier of your own."
-        )
-
-
-def _stem_of(source: Preset | Path | None, loaded: LayerWeights | None) -> str | None:
-    if isinstance(source, Preset):
-        return source.architecture.stem
-    found = loaded.architecture() if loaded else None
-    return found.stem if found else None
-
-
-def _size_of(source: Preset | Path | None, stem: str | None) -> int:
-    if isinstance(source, Preset):
-        return source.preprocessing.image_size
-    return CIFAR_SIZE if stem in (None, "cifar") else IMAGENET_SIZE
-
-
-def _stem_for(image) -> str:
-    height, width = _height_and_width(image.shape[1:])
-    return "imagenet" if max(height or 0, width or 0) > LARGEST_CIFAR_SIZE else "cifar"
-
-
-def _classes(source: Preset | Path | None, loaded: LayerWeights | None, stem: str) -> int:
-    if isinstance(source, Preset):
-        return source.classes
-    return (loaded and loaded.classes) or (100 if stem == "cifar" else 1000)
-
-
-def _input(input_tensor, input_shape, size):
-    """The tensor to build on: the given one, or a new input."""
-    if input_shape is not None and (
-        len(input_shape) != 3 or not all(n is None or _is_positive(n) for n in input_shape)
-    ):
-        raise ValueError(
-            f"input_shape={input_shape!r} must be the shape of one image, such as (32, 32, 3), in "
-            f"the data format {keras.config.image_data_format()!r}; height and width may be None."
-        )
-    if input_tensor is None:
-        first = keras.config.image_data_format() == "channels_first"
-        return keras.Input(input_shape or ((3, size, size) if first else (size, size, 3)))
-    if not keras.backend.is_keras_tensor(input_tensor):
-        input_tensor = keras.Input(tensor=input_tensor)
-    shape = tuple(input_tensor.shape[1:])
-    if len(shape) != 3 or (input_shape is not None and shape != tuple(input_shape)):
-        raise ValueError(
-            f"input_tensor has the shape {tuple(input_tensor.shape)}, which does not fit "
-            f"{'a batch of images' if input_shape is None else f'input_shape={input_shape!r}'}."
-        )
-    return input_tensor
-
-
-def _check_size(image, stages, stem):
-    if image.shape[channel_axis()] is None:
-        raise ValueError(
-            f"The input has the shape {tuple(image.shape)}: the number of channels must be known, "
-            f"in the data format {keras.config.image_data_format()!r}."
-        )
-    smallest = (1 if stem == "cifar" else 4) * 2 ** (stages - 1)
-    height, width = _height_and_width(image.shape[1:])
-    if any(size is not None and size < smallest for size in (height, width)):
-        raise ValueError(
-            f"The input is {height}x{width} pixels; stem={stem!r} and {stages} stages divide the "
-            f"size by {smallest}, so height and width must be at least {smallest}."
-        )
-
-
-def _height_and_width(shape):
-    return shape[1:] if channel_axis() == 1 else shape[:2]
-
-
 def _head_dtype():
     """Mixed precision keeps the logits, and the loss on them, in float32."""
     half = keras.config.dtype_policy().compute_dtype in ("float16", "bfloat16")
     return "float32" if half else None
-
-
-def _is_positive(value):
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _quoted(names):
-    return ", ".join(repr(name) for name in names)

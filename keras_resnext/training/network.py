@@ -5,7 +5,8 @@ from dataclasses import asdict, replace
 import keras
 
 from keras_resnext.architecture import Architecture
-from keras_resnext.models import LARGEST_CIFAR_SIZE, ResNeXt
+from keras_resnext.arguments import LARGEST_CIFAR_SIZE
+from keras_resnext.models import ResNeXt
 from keras_resnext.preprocessing import Preprocessing
 from keras_resnext.presets import Preset
 from keras_resnext.training.initial import architecture_of, check_agreement, find_initial

@@ -166,6 +166,8 @@ def test_wrong_classes_are_told_before_anything_is_downloaded(published):
     (cache_folder() / "tiny.safetensors").unlink()
     with pytest.raises(ValueError, match=r"classes=7: the classifier .* has 5"):
         tiny(weights=NAME, classes=7)
+    with pytest.raises(ValueError, match="for images of three channels"):
+        tiny(weights=NAME, classes=None, input_shape=(64, 64, 4))
     with pytest.raises(ValueError, match="preset='resnet50' is unknown; published weights are"):
         from_preset("resnet50")
 
