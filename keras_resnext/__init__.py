@@ -13,6 +13,7 @@ from keras_resnext.models import (  # noqa: E402
     ResNeXt50,
     ResNeXt101,
     ResNeXt152,
+    from_file,
     from_preset,
 )
 from keras_resnext.preprocessing import (  # noqa: E402
@@ -36,6 +37,7 @@ __all__ = [
     "decode_predictions",
     "feature_extractor",
     "feature_info",
+    "from_file",
     "from_preset",
     "preprocess_input",
     "transfer_weights",

@@ -282,6 +282,39 @@ def from_preset(
     )
 
 
+def from_file(
+    path: str | os.PathLike, classifier_activation: str | None = "softmax", name: str | None = None
+) -> keras.Model:
+    """Build the network that a file's weights are of, and load them.
+
+    Args:
+        path: `.weights.h5`, `.keras`, or a `.pth`, `.safetensors` or `.h5` of torchvision, timm,
+            keras-applications or the original code.
+        classifier_activation: of the last layer; `None` gives the logits.
+        name: name of the model. Default: that of the file.
+
+    Returns:
+        A `keras.Model` as `ResNeXt` gives it; without top where the file has no classifier.
+
+    Raises:
+        ValueError: the file is not there, cannot be read, or is of no ResNeXt.
+    """
+    path = Path(path).expanduser()
+    weights = read_weights(path)
+    architecture = weights.architecture()
+    if architecture is None:
+        raise ValueError(f"weights: {path} holds no whole ResNeXt")
+    model = ResNeXt(
+        **asdict(architecture),
+        include_top=weights.classes is not None,
+        classes=weights.classes,
+        classifier_activation=classifier_activation,
+        name=name or path.name.split(".")[0].replace("-", "_"),
+    )
+    load_weights(model, weights, path)
+    return model
+
+
 def _head_dtype():
     """Mixed precision keeps the logits, and the loss on them, in float32."""
     half = keras.config.dtype_policy().compute_dtype in ("float16", "bfloat16")

@@ -8,8 +8,8 @@ import numpy as np
 
 from keras_resnext.commands.line import parse, status
 from keras_resnext.files import write_weights, written_whole
+from keras_resnext.models import from_file, from_preset
 from keras_resnext.presets import PRESETS, Preset
-from keras_resnext.weights.conversion import network_of
 from keras_resnext.weights.layers import LayerWeights
 from keras_resnext.weights.loading import read_weights
 from keras_resnext.weights.naming import to_torch
@@ -51,8 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _main(command: ConvertCommand) -> int:
     source = _source(command)
-    weights = read_weights(source)
-    model = network_of(weights, command.target)
+    model = from_preset(source.name) if isinstance(source, Preset) else from_file(source)
     if command.target.name.endswith(".weights.h5"):
         write_weights(command.target, model)
     elif command.target.suffix == ".keras":
@@ -60,6 +59,7 @@ def _main(command: ConvertCommand) -> int:
             model.save(temporary)
     else:
         write_tensors(command.target, to_torch(model))
+    weights = read_weights(source)
     _check_same(weights, read_weights(command.target), command.target)
     print(
         f"{command.target}: {weights.architecture()}, "

@@ -54,17 +54,17 @@ def cached(preset: Preset, convert: Callable[[Path, Path], None]) -> Path:
     Args:
         preset: which.
         convert: reads the publisher's file at the first path, and writes the second, which ends in
-            `.weights.h5`.
+            `.h5`.
 
     Returns:
-        Path of the converted file, `NAME-DIGEST.weights.h5`.
+        Path of the converted file, `NAME-DIGEST.h5`.
 
     Raises:
         ConnectionError: as `fetch`.
         ValueError: as `fetch`.
         OSError: as `fetch`.
     """
-    converted = cache_folder() / f"{preset.name}-{_label(preset)}.weights.h5"
+    converted = cache_folder() / f"{preset.name}-{_label(preset)}.h5"
     if not converted.is_file():
         with _workshop() as folder:
             original = _place(preset)

@@ -1,4 +1,4 @@
-"""Keras' own weights files, read by the names of layers."""
+"""Keras' own weights files, read and written by the names of layers."""
 
 import io
 import zipfile
@@ -10,6 +10,8 @@ import numpy as np
 from keras_resnext.forms import join_branches
 from keras_resnext.safe import check_model_file
 from keras_resnext.weights.layers import LayerWeights
+
+POOL = "_shortcut_pool"  # the end of a layer's name that tells of such shortcuts
 
 
 def is_keras_file(path: Path) -> bool:
@@ -53,8 +55,29 @@ def read_keras_file(path: Path) -> LayerWeights:
             f"{path} does not name its layers, as Keras has done since 3.6; load it by "
             "`model.load_weights`, and save it again"
         )
-    pooled = any(name.endswith("_shortcut_pool") for name in layers)
+    pooled = any(name.endswith(POOL) for name in layers)
     return LayerWeights(join_branches(layers), "average_pool" if pooled else "projection")
+
+
+def write_by_name(path: Path, weights: LayerWeights) -> None:
+    """Write weights for `read_keras_file`, without the network that Keras' own writer needs.
+
+    `keras.Model.load_weights` wants the layers of each class counted, and does not read it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    memory = io.BytesIO()  # HDF5 crashes where a disk is full (h5py issue 914)
+    with h5py.File(memory, "w") as file:
+        layers = dict(weights.arrays)
+        if weights.shortcut == "average_pool":
+            layers[POOL] = []
+        for name, arrays in layers.items():
+            group = file.create_group(f"layers/{name}/vars")
+            group.attrs["name"] = name
+            for index, array in enumerate(arrays):
+                group[str(index)] = array
+    path.write_bytes(memory.getbuffer())
 
 
 def _opened(path: Path) -> h5py.File:

@@ -50,9 +50,8 @@ def read_weights(source: Preset | Path) -> LayerWeights:
 
     if isinstance(source, Preset):
         from keras_resnext.weights.cache import cached
-        from keras_resnext.weights.conversion import convert  # builds networks, which need this
 
-        source = cached(source, convert)
+        source = cached(source, _convert)
     return read_keras_file(source) if is_keras_file(source) else _read_foreign(source)
 
 
@@ -91,6 +90,12 @@ def load_weights(
 
 def _name(source: Preset | Path) -> str:
     return source.name if isinstance(source, Preset) else str(source)
+
+
+def _convert(source: Path, target: Path) -> None:
+    from keras_resnext.weights.keras_file import write_by_name
+
+    write_by_name(target, _read_foreign(source))
 
 
 def _read_foreign(path: Path) -> LayerWeights:

@@ -80,7 +80,7 @@ def left():
 def test_downloads_and_converts_once(server, tmp_path, capsys):
     preset = preset_of(server)
     path = cached(preset, convert)
-    assert path == tmp_path / f"home/models/keras_resnext/resnext.made-{SHA256[:8]}.weights.h5"
+    assert path == tmp_path / f"home/models/keras_resnext/resnext.made-{SHA256[:8]}.h5"
     assert path.read_bytes() == b"converted " + CONTENT
     assert left() == [path.name]
     out = capsys.readouterr().out
@@ -100,7 +100,7 @@ def test_downloads_and_converts_once(server, tmp_path, capsys):
 def test_what_publishers_state(server, digest, label):
     path = cached(preset_of(server, digest), convert)
     assert path.read_bytes() == b"converted " + CONTENT
-    assert label is None or path.name == f"resnext.made-{label}.weights.h5"
+    assert label is None or path.name == f"resnext.made-{label}.h5"
 
 
 def test_another_file_of_the_publisher_is_another_in_the_cache(server):

@@ -9,9 +9,9 @@ from keras_resnext.models import from_preset
 from keras_resnext.preprocessing import fitted
 from keras_resnext.presets import PRESETS
 from keras_resnext.weights.cache import cache_folder
-from keras_resnext.weights.conversion import convert
+from keras_resnext.weights.keras_file import write_by_name
 from keras_resnext.weights.loading import load_weights, read_weights
-from keras_resnext.weights.naming import to_torch
+from keras_resnext.weights.naming import from_torch, to_torch
 from keras_resnext.weights.writing import write_tensors
 from tests.gradients import relative_error
 
@@ -172,9 +172,13 @@ def test_wrong_classes_are_told_before_anything_is_downloaded(published):
         from_preset("resnet50")
 
 
-def test_converted_files_load_in_keras(file, model, tmp_path):
-    convert(file, tmp_path / "converted.weights.h5")
-    again = tiny()
-    again.load_weights(tmp_path / "converted.weights.h5")
-    for ours, theirs in zip(again.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+def test_weights_without_a_network_keep_all_they_tell(tmp_path):
+    weights = from_torch(to_torch(tiny(stem="deep", shortcut="average_pool")))
+    write_by_name(tmp_path / "tiny.h5", weights)
+    again = read_weights(tmp_path / "tiny.h5")
+    assert again.architecture() == weights.architecture()
+    assert again.shortcut == "average_pool"
+    assert again.arrays.keys() == weights.arrays.keys()
+    for name, arrays in weights.arrays.items():
+        for ours, theirs in zip(again.arrays[name], arrays, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
