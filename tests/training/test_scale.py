@@ -23,9 +23,16 @@ LAST = "checkpoints/epoch00002-step0000000.weights.h5"
 # At such a learning rate two runs do not part where rounding turns the sign of a pre-activation.
 GENTLE = {"learning_rate": 0.002, "batch_norm": "synchronised"}
 WHOLE = Run("whole", GENTLE)
-STEP = {"epochs": 1, "warmup_epochs": 0.0, "momentum": 0.0, "nesterov": False}
-HALVES = [Run(f"half{i}", STEP, images=12, shard=(i, 2)) for i in range(2)]
-TOGETHER = Run("together", STEP, images=12, finish=True)
+STEP = {
+    "epochs": 1,
+    "batch_size": 60,
+    "warmup_epochs": 0.0,
+    "momentum": 0.0,
+    "nesterov": False,
+    "class_weights": "balanced",
+}
+HALVES = [Run(f"half{i}", STEP, shard=(i, 2)) for i in range(2)]
+TOGETHER = Run("together", STEP, finish=True)
 
 
 def launch(folder, processes, *runs):
