@@ -7,6 +7,8 @@ from keras_resnext.models import ResNeXt
 from keras_resnext.preprocessing import Preprocessing
 from keras_resnext.presets import PRESETS, Preset
 from keras_resnext.weights.cache import cache_folder
+from keras_resnext.weights.keras_file import write_by_name
+from keras_resnext.weights.naming import from_torch, to_torch
 
 PRESET = Preset(
     name="resnext5_2x4d.tiny_in1k",
@@ -32,5 +34,5 @@ def publish(patch, home):
     patch.setitem(PRESETS, PRESET.name, PRESET)
     network = ResNeXt(**asdict(PRESET.architecture), input_shape=(32, 32, 3), classes=1000)
     cache_folder().mkdir(parents=True)
-    network.save_weights(cache_folder() / f"{PRESET.name}-0123abcd.weights.h5")
+    write_by_name(cache_folder() / f"{PRESET.name}-0123abcd.h5", from_torch(to_torch(network)))
     return network

@@ -3,14 +3,13 @@
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
 
-from keras_resnext.commands.dataset import description_of
 from keras_resnext.commands.line import parse, status
 from keras_resnext.commands.predict import SKIPPED
+from keras_resnext.commands.trained import TrainedOptions
 from keras_resnext.explanation.explanations import Explanation, explain
 from keras_resnext.explanation.grad_cam import GradCAM
 from keras_resnext.explanation.picture import MOST, draw_explanation
@@ -18,8 +17,6 @@ from keras_resnext.export.network import inference_network
 from keras_resnext.plotting import new_figure
 from keras_resnext.prediction.images import find_images
 from keras_resnext.prediction.saved_model import is_saved_model
-from keras_resnext.training.recipes import recipe
-from keras_resnext.training.trained import find_trained
 
 
 @dataclass(frozen=True)
@@ -46,19 +43,7 @@ class ExplainCommand:
     """Folder to write to; left out: explanations beside the model."""
     batch_size: int = 32
     """Images at a time."""
-    weights: Literal["best", "last"] = "best"
-    """Of a run: the weights of its best epoch on the validation split, or of its last."""
-    settings: str | None = None
-    """Recipe or settings file that a lone model or weights file was trained with; left out:
-    the settings.toml beside it."""
-    dataset: Literal["cifar100", "demo", "folder"] | None = None
-    """Data set that names the classes; left out: the run's dataset.json, else the data set that
-    the settings name."""
-    data_dir: Path | None = None
-    """Where that data set lies, if it has to be loaded; left out: as the settings say."""
-    image_size: int | None = None
-    """Height and width of a folder's images, if it has to be loaded; left out: as the settings
-    say."""
+    trained: TrainedOptions = field(default_factory=TrainedOptions)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -76,9 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _main(command: ExplainCommand) -> int:
     _check(command)
     paths = find_images(command.images)
-    given = recipe(command.settings) if command.settings else None
-    trained = find_trained(command.source, command.weights, given)
-    dataset = description_of(trained, command.dataset, command.data_dir, command.image_size)
+    trained = command.trained.find(command.source)
+    dataset = command.trained.describe_dataset(trained)
     labels = _labels(command.classes, dataset.class_names)
     files = _files(paths, command.output_dir or trained.folder / "explanations")
     grad_cam = GradCAM(inference_network(trained, dataset), command.stage)

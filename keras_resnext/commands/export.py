@@ -2,22 +2,21 @@
 
 import shlex
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from keras_resnext.commands.dataset import dataset_of
 from keras_resnext.commands.line import parse, status
+from keras_resnext.commands.trained import TrainedOptions
 from keras_resnext.data import Dataset, Split
 from keras_resnext.export.formats.export import ExportedFormat, export_format
 from keras_resnext.export.saved_model import Exported, export_saved_model
 from keras_resnext.export.stand_ins import stand_ins
 from keras_resnext.export.verification import TOLERANCE
 from keras_resnext.prediction.description import describe
-from keras_resnext.training.recipes import recipe
-from keras_resnext.training.trained import Trained, find_trained
+from keras_resnext.training.trained import Trained
 
 
 @dataclass(frozen=True)
@@ -45,21 +44,7 @@ class ExportCommand:
     """Name of the model on a server; left out: that of the run or of the file."""
     output_dir: Path = Path("saved_models")
     """Folder of all exports."""
-    weights: Literal["best", "last"] = "best"
-    """Of a run: the weights of its best epoch on the validation split, or of its last."""
-    settings: str | None = None
-    """Recipe or settings file that a lone model or weights file was trained with; left out:
-    the settings.toml beside it."""
-    dataset: Literal["cifar100", "demo", "folder"] | None = None
-    """Data set; left out: the one that the settings name. For published weights, folder: images of
-    ImageNet, in folders by WordNet id; left out: images made by code, which do for all formats but
-    int8."""
-    data_dir: Path | None = None
-    """Where the official CIFAR-100 archive or folder lies, or the folder of images; left out: as
-    the settings say."""
-    image_size: int | None = None
-    """Height and width that the images of a folder are brought to; left out: as the settings
-    say."""
+    trained: TrainedOptions = field(default_factory=TrainedOptions)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -108,13 +93,11 @@ def run(command: ExportCommand, line: str) -> Exported | ExportedFormat:
         ImportError: what writes or runs the format is not installed.
         RuntimeError: the export does not compute what the network does.
     """
-    settings = recipe(command.settings) if command.settings else None
-    trained = find_trained(command.target, command.weights, settings)
-    given = (command.dataset, command.data_dir, command.image_size)
-    if trained.preset and given == (None, None, None):
+    trained = command.trained.find(command.target)
+    if trained.preset and not command.trained.names_data:
         dataset = _made_up(trained, command.format)
     else:
-        dataset = dataset_of(trained, *given)
+        dataset = command.trained.load_dataset(trained)
     name = command.name or _name(command.target)
     if command.format == "saved_model":
         return export_saved_model(trained, dataset, name, command.output_dir, line)

@@ -3,15 +3,14 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import keras
 import numpy as np
 
-from keras_resnext.commands.dataset import description_of
 from keras_resnext.commands.line import parse, status
+from keras_resnext.commands.trained import TrainedOptions
 from keras_resnext.files import write_text
 from keras_resnext.prediction.images import find_images
 from keras_resnext.prediction.picture import MOST, check_picture, draw_predictions
@@ -19,8 +18,6 @@ from keras_resnext.prediction.predictions import Prediction, predict
 from keras_resnext.prediction.predictor import Predictor, from_trained
 from keras_resnext.prediction.saved_model import is_saved_model, opened_saved_model
 from keras_resnext.prediction.tables import as_json, as_text
-from keras_resnext.training.recipes import recipe
-from keras_resnext.training.trained import find_trained
 
 SKIPPED = 3
 
@@ -46,19 +43,7 @@ class PredictCommand:
     """NAME.png to draw the first images and their classes in."""
     batch_size: int = 128
     """Images at a time."""
-    weights: Literal["best", "last"] = "best"
-    """Of a run: the weights of its best epoch on the validation split, or of its last."""
-    settings: str | None = None
-    """Recipe or settings file that a lone model or weights file was trained with; left out:
-    the settings.toml beside it."""
-    dataset: Literal["cifar100", "demo", "folder"] | None = None
-    """Data set that names the classes; left out: the run's dataset.json, else the data set that
-    the settings name."""
-    data_dir: Path | None = None
-    """Where that data set lies, if it has to be loaded; left out: as the settings say."""
-    image_size: int | None = None
-    """Height and width of a folder's images, if it has to be loaded; left out: as the settings
-    say."""
+    trained: TrainedOptions = field(default_factory=TrainedOptions)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -113,15 +98,13 @@ def _predictor(command: PredictCommand) -> Iterator[Predictor]:
         with opened_saved_model(command.source) as predictor:
             yield predictor
     else:
-        given = recipe(command.settings) if command.settings else None
-        trained = find_trained(command.source, command.weights, given)
-        described = description_of(trained, command.dataset, command.data_dir, command.image_size)
-        yield from_trained(trained, described)
+        trained = command.trained.find(command.source)
+        yield from_trained(trained, command.trained.describe_dataset(trained))
 
 
 def _check_not_given(command):
     for name in ("settings", "dataset", "data_dir", "image_size"):
-        if (value := getattr(command, name)) is not None:
+        if (value := getattr(command.trained, name)) is not None:
             raise ValueError(f"{name}: a SavedModel knows its own, got {value}; leave it out")
 
 

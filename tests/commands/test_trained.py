@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from keras_resnext.commands.dataset import dataset_of
+from keras_resnext.commands.trained import TrainedOptions
 from keras_resnext.data.catalogue import load
 from keras_resnext.preprocessing import Preprocessing, fitted
 from keras_resnext.training.folder import write_description
@@ -23,19 +23,19 @@ def trained(tmp_path):
 
 
 def test_images_of_a_folder_are_prepared_as_for_training(trained):
-    assert dataset_of(trained, None, None, None).preprocessing == PREPROCESSING
+    assert TrainedOptions().load_dataset(trained).preprocessing == PREPROCESSING
 
 
 def test_a_size_that_the_user_gives_goes_before(trained):
-    assert dataset_of(trained, None, None, 9).preprocessing == fitted(9)
+    assert TrainedOptions(image_size=9).load_dataset(trained).preprocessing == fitted(9)
 
 
 def test_a_run_without_a_description_goes_by_its_settings(trained):
     (trained.folder / "dataset.json").unlink()
-    assert dataset_of(trained, None, None, None).preprocessing == fitted(8)
+    assert TrainedOptions().load_dataset(trained).preprocessing == fitted(8)
 
 
 def test_nothing_says_which(tmp_path):
     lone = Trained(tmp_path / "x.keras", None, tmp_path)
     with pytest.raises(ValueError, match=r"x\.keras does not say what it was trained on; give --d"):
-        dataset_of(lone, None, None, None)
+        TrainedOptions().load_dataset(lone)
