@@ -7,16 +7,14 @@ from PIL import Image
 
 from keras_resnext.architecture import Architecture
 from keras_resnext.data.demo import load_demo
-from keras_resnext.preprocessing import Preprocessing
-from keras_resnext.presets import PRESETS, Preset
+from keras_resnext.presets import PRESETS
 from keras_resnext.training.estimate import dry_run
 from keras_resnext.training.loop import train
 from keras_resnext.training.network import ARCHITECTURES, build_network
 from keras_resnext.training.options import RunOptions
 from keras_resnext.training.recipes import RECIPES
 from keras_resnext.training.trained import find_trained
-
-ONE_BLOCK = Architecture((1,), cardinality=2)
+from tests.tiny_preset import PRESET, publish
 
 
 @pytest.fixture
@@ -81,31 +79,14 @@ def test_backbone_is_frozen_first_and_learns_then(tmp_path, settings, initial, f
     assert find_trained(tmp_path / "run").settings.cardinality == 2
 
 
-PUBLISHED = Preset(
-    name="tiny_2x4d.some_in1k",
-    architecture=ONE_BLOCK,
-    training="none",
-    url="https://127.0.0.1:1/tiny.weights.h5",
-    digest=None,
-    licence="MIT",
-    source="",
-    preprocessing=Preprocessing(24, 30, "bilinear", (1.0, 2.0, 3.0), (4.0, 5.0, 6.0)),
-    top1=None,
-    top5=None,
-    accuracy_source="",
-    classes=5,
-)
-
-
 @pytest.fixture
-def published(settings, initial, tmp_path, monkeypatch):
-    """A set of published weights that nobody can download."""
-    monkeypatch.setitem(PRESETS, PUBLISHED.name, PUBLISHED)
+def published(settings, tmp_path, monkeypatch):
+    """A run from published weights, named by their tag, that nobody can download."""
+    monkeypatch.setitem(PRESETS, PRESET.name, PRESET)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "cache"))
     return replace(
         settings,
-        weights="some",
-        cardinality=None,
+        weights="tiny",
         image_size=None,
         epochs=1,
         frozen_epochs=0.0,
@@ -114,36 +95,36 @@ def published(settings, initial, tmp_path, monkeypatch):
 
 
 def test_without_a_network_nothing_is_loaded_or_made(published, tmp_path):
-    settings = replace(published, cardinality=2)
-    with pytest.raises(ConnectionError, match=r"tiny_2x4d.some_in1k is not in the cache, and"):
-        train(replace(settings, data_dir=tmp_path / "none"), tmp_path / "run", RunOptions())
+    settings = replace(published, data_dir=tmp_path / "none")
+    with pytest.raises(ConnectionError, match=f"{PRESET.name} is not in the cache, and"):
+        train(settings, tmp_path / "run", RunOptions())
     assert not (tmp_path / "run").exists()
 
 
 def test_a_dry_run_tells_of_published_weights_and_downloads_none(published, tmp_path):
-    text = dry_run(replace(published, cardinality=2))
-    assert "Weights to begin with: tiny_2x4d.some_in1k (licence MIT), which a run takes" in text
-    assert "resize_size=30" in text
-    assert 'weights = "tiny_2x4d.some_in1k"' in text
+    text = dry_run(published)
+    assert f"Weights to begin with: {PRESET.name} (licence CC-BY-NC-4.0), which a run" in text
+    assert "resize_size=40" in text
+    assert f'weights = "{PRESET.name}"' in text
     assert not (tmp_path / "cache").exists()
 
 
-def test_published_weights_bring_network_and_preprocessing(published, initial, tmp_path):
-    place = tmp_path / "cache/models/keras_resnext/tiny.weights.h5"
-    place.parent.mkdir(parents=True)
-    initial.save_weights(place)
+def test_published_weights_bring_network_and_preprocessing(published, tmp_path, monkeypatch):
+    network = publish(monkeypatch, tmp_path / "cache")
     settings = replace(
-        published, weights=PUBLISHED.name, freeze_batch_norm=True, learning_rate=1e-30
+        published,
+        weights=PRESET.name,
+        cardinality=None,
+        freeze_batch_norm=True,
+        learning_rate=1e-30,
     )
     train(settings, tmp_path / "run", RunOptions())
-    trained = find_trained(tmp_path / "run")
-    assert (trained.settings.weights, trained.settings.cardinality) == (PUBLISHED.name, 2)
-    network = build_network(trained.settings, (24, 24, 3), 2)
-    network.load_weights(tmp_path / "run/last.weights.h5")
-    assert differing_layers(network, initial, "trainable_variables") == set()
-    described = (tmp_path / "run/dataset.json").read_text()
-    assert '"resize_size": 30' in described
-    assert "1.0" in described
+    found = find_trained(tmp_path / "run").settings
+    assert (found.weights, found.cardinality, found.image_size) == (PRESET.name, 2, 32)
+    trained = build_network(found, (32, 32, 3), 2)
+    trained.load_weights(tmp_path / "run/last.weights.h5")
+    assert differing_layers(trained, network, "trainable_variables") == set()
+    assert '"resize_size": 40' in (tmp_path / "run/dataset.json").read_text()
 
 
 def differing_layers(one, other, kind):
