@@ -109,7 +109,7 @@ class CoupledSGD(keras.optimizers.SGD):
 def _stages_to_head(paths: Sequence[str], head: str) -> list[int]:
     """Count from each weight to the head: 0 for its own, 1 in the last stage, most in the stem."""
     stages = [int(found[1]) if (found := STAGE.match(path)) else 0 for path in paths]
-    after = max(stages) + 1
+    after = max(stages, default=0) + 1
     return [
         0 if head in path.split("/") else after - stage
         for path, stage in zip(paths, stages, strict=True)
