@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 import keras_resnext as kr
-from keras_resnext import blocks
 from keras_resnext.features import FeatureInfo, feature_extractor, feature_info
 from tests.peers import load_peers
 
@@ -21,19 +20,6 @@ def build(**arguments):
 
 def image(*shape):
     return np.random.default_rng(0).standard_normal(shape, np.float32)
-
-
-@pytest.fixture
-def channels_first():
-    keras.config.set_image_data_format("channels_first")
-    yield
-    keras.config.set_image_data_format("channels_last")
-
-
-@pytest.fixture
-def quick_build(monkeypatch):
-    """Random numbers for millions of weights take longer than the rest of a test of shapes."""
-    monkeypatch.setattr(blocks, "KERNEL_INITIALIZER", "zeros")
 
 
 @pytest.mark.parametrize("block", ["grouped", "concatenated", "branches"])

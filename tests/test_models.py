@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 import keras_resnext as kr
-from keras_resnext import blocks
 
 MODELS = {
     "29": kr.ResNeXt29,
@@ -38,19 +37,6 @@ def tiny(**arguments):
 
 def image(*shape):
     return np.random.default_rng(0).standard_normal(shape, np.float32)
-
-
-@pytest.fixture
-def channels_first():
-    keras.config.set_image_data_format("channels_first")
-    yield
-    keras.config.set_image_data_format("channels_last")
-
-
-@pytest.fixture
-def quick_build(monkeypatch):
-    """Random numbers for millions of weights take longer than the rest of a test that counts."""
-    monkeypatch.setattr(blocks, "KERNEL_INITIALIZER", "zeros")
 
 
 @pytest.mark.parametrize(("depth", "arguments", "trainable", "moving"), COUNTS, ids=str)
