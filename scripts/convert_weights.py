@@ -1,4 +1,4 @@
-"""Convert weights between Keras, torchvision and timm: `python scripts/convert_weights.py --help`."""
+"""Convert weights to and from PyTorch: `python scripts/convert_weights.py --help`."""
 
 import sys
 

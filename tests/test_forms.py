@@ -99,7 +99,9 @@ def test_models_that_differ_in_more_are_refused():
     before = target.get_weights()
     with pytest.raises(ValueError, match="missing: stage2_block1_conv1"):
         transfer_weights(build("grouped", stage_blocks=(1,), cardinality=2), target)
-    with pytest.raises(ValueError, match=r"differ only in `block`: of another shape: stage1_block1_conv1/kernel"):
+    with pytest.raises(
+        ValueError, match=r"differ only in `block`: of another shape: stage1_block1_conv1/kernel"
+    ):
         transfer_weights(build("grouped", cardinality=2, base_width=8), target)
     for ours, theirs in zip(target.get_weights(), before, strict=True):
         np.testing.assert_array_equal(ours, theirs)
