@@ -107,8 +107,7 @@ def image_input(input_tensor, input_shape, size):
             f"the data format {keras.config.image_data_format()!r}; height and width may be None."
         )
     if input_tensor is None:
-        first = keras.config.image_data_format() == "channels_first"
-        return keras.Input(input_shape or ((3, size, size) if first else (size, size, 3)))
+        return keras.Input(input_shape or in_data_format((size, size, 3)))
     if not keras.backend.is_keras_tensor(input_tensor):
         input_tensor = keras.Input(tensor=input_tensor)
     shape = tuple(input_tensor.shape[1:])
@@ -118,6 +117,12 @@ def image_input(input_tensor, input_shape, size):
             f"{'a batch of images' if input_shape is None else f'input_shape={input_shape!r}'}."
         )
     return input_tensor
+
+
+def in_data_format(shape: tuple) -> tuple:
+    """(height, width, channels) in the order of the current image data format."""
+    first = keras.config.image_data_format() == "channels_first"
+    return (shape[2], *shape[:2]) if first else shape
 
 
 def check_image(image, stages: int, stem: str, source: Preset | Path | None) -> None:

@@ -4,9 +4,8 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from math import prod
 
-import keras
-
 from keras_resnext.architecture import Architecture
+from keras_resnext.arguments import in_data_format
 from keras_resnext.counting import multiply_adds, without_values
 from keras_resnext.models import ResNeXt
 from keras_resnext.presets.preset import Preset
@@ -34,8 +33,7 @@ def count(preset: Preset) -> Counts:
 
 @cache
 def _count(architecture: Architecture, size: int, classes: int) -> Counts:
-    first = keras.config.image_data_format() == "channels_first"
-    shape = (3, size, size) if first else (size, size, 3)
+    shape = in_data_format((size, size, 3))
     network = without_values(
         lambda: ResNeXt(**asdict(architecture), input_shape=shape, classes=classes)
     )

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 import keras
 
 from keras_resnext.architecture import Architecture
-from keras_resnext.arguments import LARGEST_CIFAR_SIZE
+from keras_resnext.arguments import LARGEST_CIFAR_SIZE, in_data_format
 from keras_resnext.models import ResNeXt
 from keras_resnext.preprocessing import Preprocessing
 from keras_resnext.presets import Preset
@@ -94,11 +94,9 @@ def build_network(
     Raises:
         ValueError: the parts do not fit together.
     """
-    if keras.config.image_data_format() == "channels_first":
-        input_shape = (input_shape[2], *input_shape[:2])
     return ResNeXt(
         **asdict(architecture(settings)),
-        input_shape=input_shape,
+        input_shape=in_data_format(input_shape),
         classes=classes,
         classifier_activation=classifier_activation,
         name=settings.model,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 
+from keras_resnext.arguments import in_data_format
 from keras_resnext.data import Dataset
 from keras_resnext.models import from_preset
 from keras_resnext.presets import PRESETS, Preset
@@ -41,7 +42,7 @@ class Trained:
             ConnectionError: published ones are not in the cache and cannot be downloaded.
         """
         if self.preset:
-            return from_preset(self.preset.name, input_shape=_shape(dataset))
+            return from_preset(self.preset.name, input_shape=in_data_format(dataset.input_shape))
         if self.path.suffix == ".keras":
             return load_model(self.path)
         assert self.settings is not None
@@ -102,11 +103,3 @@ def find_trained(target: Path, weights: str = "best", settings: Settings | None 
 def _meant(name: str) -> str:
     near = get_close_matches(name, PRESETS)
     return f"; did you mean {' or '.join(near)}?" if near else ""
-
-
-def _shape(dataset: Dataset) -> tuple[int, int, int]:
-    """Of an image, in the configured data format."""
-    height, width, channels = dataset.input_shape
-    if keras.config.image_data_format() == "channels_first":
-        return channels, height, width
-    return height, width, channels
