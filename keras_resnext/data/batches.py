@@ -8,6 +8,7 @@ import numpy as np
 from keras_resnext.data.augmentation import Augmentation, augment, draw, normalise
 from keras_resnext.data.dataset import Dataset, Split
 from keras_resnext.data.mixing import Mixing, draw_blend, mix
+from keras_resnext.data.reducing import reduce_size
 
 
 class Batches(keras.utils.PyDataset):
@@ -30,6 +31,8 @@ class Batches(keras.utils.PyDataset):
         augmentation: what may happen to an image; None: nothing.
         one_hot: labels are a row of zeros with a one at the class.
         mixing: how samples are mixed with their neighbours, and labels one-hot; None: not at all.
+        small_sizes: heights and widths to reduce the images to in the first epochs, in pixels.
+        small_until: the epoch at which each of them ends.
         drop_remainder: leave out a smaller last batch.
         shard: (index, count): give the index-th of count equal parts of each batch only, in order.
             Together the parts are the batch that (0, 1) gives, bit by bit.
@@ -54,6 +57,8 @@ class Batches(keras.utils.PyDataset):
         augmentation: Augmentation | None = None,
         one_hot: bool = False,
         mixing: Mixing | None = None,
+        small_sizes: tuple[int, ...] = (),
+        small_until: tuple[int, ...] = (),
         drop_remainder: bool = False,
         shard: tuple[int, int] = (0, 1),
         seed: int = 0,
@@ -109,6 +114,7 @@ class Batches(keras.utils.PyDataset):
         self._augmentation = augmentation
         self._classes = dataset.num_classes if one_hot or mixing is not None else None
         self._mixing = mixing
+        self._small = tuple(zip(small_until, small_sizes, strict=True))
         self._shard = shard
         self._seed = seed
         self._channels_first = data_format == "channels_first"
@@ -187,6 +193,10 @@ class Batches(keras.utils.PyDataset):
             result = augment(images, self._augmentation, draws, self._mean, self._std)
         if self._mixing is not None:
             result, labels = mix(result, labels, draw_blend(self._mixing, height, width, rng))
+        for until, size in self._small:
+            if epoch < until:
+                result = reduce_size(result, size)
+                break
         return (result.transpose(0, 3, 1, 2) if self._channels_first else result), labels
 
     def _rows(self, count):

@@ -35,7 +35,8 @@ def compiled_network(
     """
     keras.utils.set_random_seed(settings.seed)
     keras.config.set_dtype_policy(dtype_policy(settings.precision))
-    model = build_network(settings, dataset.input_shape, dataset.num_classes, None)
+    shape = (None, None, 3) if settings.small_sizes else dataset.input_shape
+    model = build_network(settings, shape, dataset.num_classes, None)
     for layer in model.layers:
         if isinstance(layer, BatchNorm):
             layer.synchronized = settings.batch_norm == "synchronised"
@@ -136,6 +137,8 @@ def training_batches(
         ),
         mixing=Mixing(settings.mixup, settings.cutmix) if mixes(settings) else None,
         one_hot=one_hot(settings),
+        small_sizes=settings.small_sizes,
+        small_until=settings.small_until,
         drop_remainder=settings.drop_remainder,
         seed=settings.seed,
         workers=workers,

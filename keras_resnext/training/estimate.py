@@ -2,6 +2,7 @@
 
 import io
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -29,7 +30,8 @@ def dry_run(settings: Settings) -> str:
     Raises:
         ValueError: as `train` raises.
     """
-    settings = resolved(settings)
+    # At full size throughout: that is where a step takes most.
+    settings = replace(resolved(settings), small_sizes=(), small_until=())
     weights = _weights(settings)
     dataset = load_dataset(settings)
     batches = training_batches(settings, dataset)
@@ -104,8 +106,9 @@ def disk_bytes(model: keras.Model, keep: int) -> int:
         model: compiled.
         keep: checkpoints that are kept.
     """
-    memory = memory_bytes(model, batch_size=1)
-    return (keep + 1) * (memory["parameters"] + memory["optimizer"]) + 3 * memory["parameters"]
+    build_optimizer(model)
+    parameters = _bytes(model.variables)
+    return (keep + 1) * (parameters + _bytes(model.optimizer.variables)) + 3 * parameters
 
 
 def _bytes(variables):

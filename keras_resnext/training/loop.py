@@ -135,8 +135,11 @@ def _fit(
             rest = Remaining(batches, progress.epoch, progress.step)
             model.fit(rest, initial_epoch=progress.epoch, epochs=progress.epoch + 1, **arguments)
             batches.set_epoch(progress.epoch)
-        if progress.epoch < settings.epochs:
-            model.fit(batches, initial_epoch=progress.epoch, epochs=settings.epochs, **arguments)
+        # Keras fixes the images' size when a fit begins: one for each size.
+        for end in (*settings.small_until, settings.epochs):
+            if progress.epoch < (end := min(end, settings.epochs)):
+                batches.set_epoch(progress.epoch)
+                model.fit(batches, initial_epoch=progress.epoch, epochs=end, **arguments)
     return progress
 
 

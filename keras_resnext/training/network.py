@@ -78,7 +78,7 @@ def architecture(settings: Settings) -> Architecture:
 
 def build_network(
     settings: Settings,
-    input_shape: tuple[int, int, int],
+    input_shape: tuple[int | None, int | None, int],
     classes: int,
     classifier_activation: str | None = "softmax",
 ) -> keras.Model:

@@ -148,6 +148,12 @@ class Settings:
     cutmix: float = 0.0
     """Augmentation: alpha of CutMix, which pastes a part of another image; 0: none."""
 
+    small_sizes: tuple[int, ...] = ()
+    """Progressive resizing: heights and widths that augmented images are reduced to at first, in
+    pixels, rising; each until the epoch of the same place in small-until. Empty: full size always."""
+    small_until: tuple[int, ...] = ()
+    """Progressive resizing: finished epochs at which each of small-sizes ends, rising."""
+
     precision: Precision = "auto"
     """Arithmetic; auto: mixed_bfloat16 on an accelerator (mixed_float16 on one that lacks it),
     float32 on a CPU."""
@@ -191,6 +197,15 @@ class Settings:
             raise ValueError(
                 f"milestones: expected rising epochs, each 1 or more, got {self.milestones!r}"
             )
+        if len(self.small_sizes) != len(self.small_until):
+            raise ValueError(
+                f"small_until: expected one epoch for each of small_sizes {self.small_sizes!r}, "
+                f"got {self.small_until!r}"
+            )
+        for name in ("small_sizes", "small_until"):
+            values = getattr(self, name)
+            if list(values) != sorted({value for value in values if value > 0}):
+                raise ValueError(f"{name}: expected rising numbers, each 1 or more, got {values!r}")
         ours = [name for name in _COUPLED_ONLY if getattr(self, name) != getattr(Settings, name)]
         if ours and self.weight_decay_kind == "decoupled":
             raise ValueError(
