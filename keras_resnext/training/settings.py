@@ -150,7 +150,7 @@ class Settings:
 
     small_sizes: tuple[int, ...] = ()
     """Progressive resizing: heights and widths that augmented images are reduced to at first, in
-    pixels, rising; each until the epoch of the same place in small-until. Empty: full size always."""
+    pixels, rising; each until the epoch of the same place in small-until. Empty: full size."""
     small_until: tuple[int, ...] = ()
     """Progressive resizing: finished epochs at which each of small-sizes ends, rising."""
 
