@@ -1,33 +1,41 @@
-"""Files that are written whole or not at all."""
+"""Writing files whole or not at all, locking folders, and printing tables."""
 
 import io
+import json
 import os
+import secrets
+import shutil
+import socket
+import sys
+import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import keras
 
 UNFINISHED = ".writing-"
-"""Beginning of the names of files under way. A kill leaves one behind."""
+"""Prefix of the names of files and folders that are being written. A kill leaves one behind."""
 
 
 @contextmanager
-def written_whole(path: str | os.PathLike) -> Iterator[Path]:
-    """Give a path to write to, and put what was written at `path` once it is safely on the disk.
+def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a temporary path to write to, and move that file to `path` once it is on the disk.
 
-    Whoever reads `path` finds the old file or the new one, whatever dies and whenever. The path
-    given lies in the same folder and has the same ending (Keras goes by it).
+    Whoever reads `path` finds the old file or the new one, whatever dies and whenever; of several
+    writers the last one to finish wins. The temporary file lies in the same folder and has the
+    same suffix (Keras decides by it).
 
     Args:
         path: where the file shall be; its folder exists.
 
     Raises:
-        OSError: the file cannot be written; `path` is as it was. The message says why and what to
+        OSError: the file cannot be written; `path` is unchanged. The message says why and what to
             do.
     """
     path = Path(path)
-    temporary = path.with_name(f"{UNFINISHED}{path.name}")
+    temporary = unfinished(path)
     try:
         try:
             yield temporary
@@ -40,42 +48,58 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
         raise OSError(
-            f"cannot write {path}: {reason}. Mend that (free some space, for instance) and start "
+            f"cannot write {path}: {reason}. Fix that (free some space, for instance) and start "
             "again, a training run with --resume."
         ) from error
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all."""
-    with written_whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    """Write `text` as UTF-8, atomically."""
+    write_bytes(path, text.encode())
 
 
-def write_weights(path: str | os.PathLike, model: keras.Model) -> None:
-    """Write `NAME.weights.h5`, with the optimizer's state if compiled, whole or not at all.
+def write_bytes(path: str | os.PathLike, data: bytes | memoryview) -> None:
+    """Write `data`, atomically."""
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(data)
 
-    `model.save_weights(path)` lets HDF5 write to the disk. If that is full, HDF5 can neither write
-    nor close its file, complains over many lines, and crashes the process as it ends (h5py issue
-    914). So HDF5 writes to memory here, which takes as much again as the weights.
 
-    Args:
-        path: where the file shall be; its folder exists.
-        model: built.
+def write_json(path: str | os.PathLike, values: Any) -> None:
+    """Write `values` as indented JSON, atomically."""
+    write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
-    Raises:
-        OSError: as `written_whole`.
+
+def unfinished(path: Path) -> Path:
+    """Return a new temporary name beside `path`, and remove what dead processes left there.
+
+    The name starts with `UNFINISHED`, is unique to this call, and has the suffix of `path`. It
+    says which process it belongs to, so that later calls can tell whether that one still runs.
     """
-    memory = _WeightsInMemory()
-    model.save_weights(memory)
-    with written_whole(path) as temporary:
-        temporary.write_bytes(memory.getbuffer())
+    for left in path.parent.glob(f"{UNFINISHED}*"):
+        if _is_stale(left):
+            with suppress(OSError):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+    owner = f"{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
+    return path.with_name(f"{UNFINISHED}{owner}-{path.name[-40:]}")  # a name has at most 255 bytes
 
 
-class _WeightsInMemory(io.BytesIO):
-    """Keras takes a `BytesIO` in place of a path, but looks at the ending of its name."""
+def _host():
+    return "".join(c for c in socket.gethostname() if c.isalnum())[:40]
 
-    def __str__(self):
-        return "memory.weights.h5"
+
+def _is_stale(path):
+    """Whether the process that wrote `path` was on this machine and is dead."""
+    host, _, rest = path.name.removeprefix(UNFINISHED).partition("-")
+    process = rest.partition("-")[0]
+    if os.name == "nt" or host != _host() or not process.isdecimal():
+        return False  # on Windows, signal 0 would end the process
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # it runs, under another user
+        return False
+    return False
 
 
 def _sync_folder(folder: Path) -> None:
@@ -87,3 +111,149 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def locked(folder: Path, what: str) -> Iterator[None]:
+    """Hold `folder` for this process alone; the operating system releases it when a process dies.
+
+    Args:
+        folder: exists; gets a file `.lock`, which stays.
+        what: that is going on, as the error says it: "the run NAME", for instance.
+
+    Raises:
+        BlockingIOError: another process, or another part of this one, holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / ".lock", timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise BlockingIOError(
+            f"{what} is already running: another process holds {folder}. Wait for it or stop it."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_weights(path: str | os.PathLike, model: keras.Model) -> None:
+    """Write `NAME.weights.h5`, with the optimizer's state if compiled, atomically.
+
+    `model.save_weights(path)` lets HDF5 write to the disk. If that is full, HDF5 can neither write
+    nor close its file, complains over many lines, and crashes the process as it ends (h5py issue
+    914). So HDF5 writes to memory here, which takes as much again as the weights.
+
+    Args:
+        path: where the file shall be; its folder exists.
+        model: built.
+
+    Raises:
+        OSError: as `atomic_write`.
+    """
+    memory = _WeightsInMemory()
+    model.save_weights(memory)
+    write_bytes(path, memory.getbuffer())
+
+
+class _WeightsInMemory(io.BytesIO):
+    """Keras takes a `BytesIO` in place of a path, but looks at the suffix of its name."""
+
+    def __str__(self):
+        return "memory.weights.h5"
+
+
+def figure(**kwargs: Any) -> Any:
+    """Return a new `matplotlib.figure.Figure`: without pyplot there is no window, no global state.
+
+    Args:
+        **kwargs: those of `Figure`.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            'plots need matplotlib. Type: pip install "keras-resnext[train]"'
+        ) from error
+    return Figure(**kwargs)
+
+
+def tolerant_output() -> None:
+    """Keep the process alive when nobody reads its output or the terminal lacks a character.
+
+    A run of days must not end because `| head` closed the pipe or the locale is ASCII: what cannot
+    be encoded is escaped, and after the first failed write the rest goes nowhere. For the entry
+    points of commands, since it changes `sys.stdout` and `sys.stderr`.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+            setattr(sys, name, _Tolerant(stream))
+
+
+class _Tolerant:
+    """A text stream whose failed writes are dropped."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text):
+        with self._dropping():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self):
+        with self._dropping():
+            self._stream.flush()
+
+    @contextmanager
+    def _dropping(self):
+        try:
+            yield
+        except OSError:
+            # By descriptor: what is left in buffers, and children, must be able to write too.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+
+def pad(text: str, width: int) -> str:
+    """Fill `text` with spaces up to `width` terminal columns; control characters are escaped."""
+    text = escape(text)
+    return text + " " * (width - display_width(text))
+
+
+def display_width(text: str) -> int:
+    """Count the terminal columns of `text` as `pad` writes it: an East Asian wide character has 2.
+
+    Combining characters have none.
+    """
+    return sum(_columns(character) for character in escape(text))
+
+
+def _columns(character):
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
+
+
+def escape(text: str) -> str:
+    """Write characters that would move the cursor or break a line as Python's escape sequences."""
+    return "".join(
+        character
+        if character.isprintable() or character in "\u200c\u200d"  # joiners are part of words
+        else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+written_whole = atomic_write  # until the old modules that call it are gone
