@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import keras
 
@@ -88,3 +89,22 @@ def feature_extractor(model: keras.Model, stages: Sequence[int] | None = None) -
     outputs = [model.get_layer(info[stage].name).output for stage in chosen]
     outputs = outputs if len(outputs) > 1 else outputs[0]
     return keras.Model(model.input, outputs, name=f"{model.name}_features")
+
+
+def multiply_adds(model: keras.Model) -> int:
+    """Return the multiply-adds (MACs) of one image's way through a network.
+
+    Convolutions, grouped or not, and dense layers count, as in torchvision's tables; biases,
+    normalization, activations and pooling do not.
+
+    Args:
+        model: a functional model of known image size, each layer called once, without nested
+            models. The values of its weights do not matter.
+    """
+    counted = (keras.layers.Conv2D, keras.layers.Dense)
+    # Each number of the output is a sum over all axes of the kernel but its last, the output's.
+    return sum(
+        prod(layer.output.shape[1:]) * prod(layer.kernel.shape[:-1])
+        for layer in model.layers
+        if isinstance(layer, counted)
+    )

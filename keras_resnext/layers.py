@@ -3,9 +3,8 @@
 import keras
 from keras import ops
 
-from keras_resnext.lowering.dispatch import LOWERINGS, grouped_conv2d
-from keras_resnext.lowering.geometry import Geometry
-from keras_resnext.native import operations
+from keras_resnext import backend
+from keras_resnext.backend.lowering import LOWERINGS, Geometry, grouped_conv2d
 
 
 @keras.saving.register_keras_serializable(package="keras_resnext", name="GroupedConv2D")
@@ -20,7 +19,7 @@ class GroupedConv2D(keras.layers.Conv2D):
     Args:
         *args: as for `keras.layers.Conv2D`: `filters`, `kernel_size`, `strides`, ...
         lowering: the way to compute it. `"auto"` takes the fastest known for the backend, device
-            and shape (`keras_resnext/lowering/table.py`); `"native"` is the backend's own grouped
+            and shape (`keras_resnext/backend/lowering.py`); `"native"` is the backend's own grouped
             convolution, `"split"` one dense convolution a group, `"dense"` a single one with a
             block-diagonal kernel, `"packed"` something between, and `"matmul"` a matrix product,
             for 1x1 kernels only. Anything but `"auto"` is kept in the configuration.
@@ -103,7 +102,7 @@ class BatchNorm(keras.layers.BatchNormalization):
         plain = self.scale and self.center and not self.renorm
         if not (training and self.trainable and plain and mask is None and len(inputs.shape) == 4):
             return super().call(inputs, training=training, mask=mask)
-        outputs, mean, variance = operations.batch_normalize(
+        outputs, mean, variance = backend.native.batch_normalize(
             inputs,
             ops.convert_to_tensor(self.gamma),
             ops.convert_to_tensor(self.beta),

@@ -1,0 +1,205 @@
+"""JAX's own operations, devices and replicas; `keras_resnext.backend` says what each name is."""
+
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import PartitionSpec
+
+from keras_resnext.backend import Replicas
+from keras_resnext.backend.lowering import Geometry
+
+DEVICES: tuple[str, ...] = ("cpu", "gpu")
+WHOLE_GRADIENT = True
+HEARTBEAT_SECONDS = 30
+
+
+def convolution(x, kernel, geometry: Geometry):
+    """`jax.lax.conv_general_dilated`."""
+    layout = "NCHW" if geometry.channels_first else "NHWC"
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=geometry.strides,
+        padding=geometry.padding.upper(),
+        rhs_dilation=geometry.dilation,
+        dimension_numbers=(layout, "HWIO", layout),
+        feature_group_count=geometry.groups,
+    )
+
+
+def by_device(x, kernel, ways: Mapping[str, Callable]):
+    """All ways stay in one traced program; the platform it is lowered for picks.
+
+    On several devices each convolves its own part of the batch: left to itself, XLA's partitioner
+    gathers the whole batch for the gradient of a grouped kernel (openxla/xla#47945).
+    """
+
+    def convolve(x, kernel):
+        if len(set(ways.values())) == 1:
+            return ways["cpu"](x, kernel)
+        return jax.lax.platform_dependent(x, kernel, cpu=ways["cpu"], default=ways["gpu"])
+
+    mesh, batch = _data_parallel(x)
+    if mesh is None:
+        return convolve(x, kernel)
+    return jax.shard_map(convolve, mesh=mesh, in_specs=(batch, PartitionSpec()), out_specs=batch)(
+        x, kernel
+    )
+
+
+def _data_parallel(x):
+    """The mesh of Keras' data parallelism and the partition of a batch, or (None, None).
+
+    A batch of a size that the devices cannot share, as Keras traces models with, stays whole.
+    """
+    distribution = keras.distribution.distribution()
+    if not isinstance(distribution, keras.distribution.DataParallel):
+        return None, None
+    if x.shape[0] % distribution.num_model_replicas:
+        return None, None
+    return distribution.device_mesh.backend_mesh, PartitionSpec(distribution.batch_dim_name)
+
+
+def batch_normalize(x, gamma, beta, axis: int, epsilon: float, synchronized: bool = False):
+    """One program computes all replicas, so synchronized statistics are those by nature.
+
+    Replica by replica, each device normalizes its own part of the batch.
+    """
+    normalize = partial(_batch_normalize, axis=axis, epsilon=epsilon)
+    mesh, batch = _data_parallel(x)
+    if synchronized or mesh is None:
+        return normalize(x, gamma, beta)
+
+    def of_a_replica(x, gamma, beta):
+        out, *statistics = normalize(x, gamma, beta)
+        return out, *jax.lax.pmean(statistics, batch[0])
+
+    whole = PartitionSpec()
+    return jax.shard_map(
+        of_a_replica, mesh=mesh, in_specs=(batch, whole, whole), out_specs=(batch, whole, whole)
+    )(x, gamma, beta)
+
+
+def _batch_normalize(x, gamma, beta, axis: int, epsilon: float):
+    """On two dimensions where channels are last: XLA's CPU reduces four dimensions slower."""
+    shape = x.shape
+    if axis == x.ndim - 1:
+        x = x.reshape(-1, shape[-1])
+        axes: tuple[int, ...] = (0,)
+    else:
+        axes = (0, *range(2, x.ndim))
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    mean = wide.mean(axes, keepdims=True)
+    variance = jnp.square(wide - mean).mean(axes, keepdims=True)
+    parameters = (1, -1) + (1,) * (len(axes) - 1)
+    scale = gamma.reshape(parameters) * jax.lax.rsqrt(variance + epsilon)
+    out = (wide - mean) * scale + beta.reshape(parameters)
+    count = x.size // shape[axis]
+    unbiased = variance * (count / max(count - 1, 1))
+    return (
+        out.astype(x.dtype).reshape(shape),
+        jax.lax.stop_gradient(mean.reshape(-1)),
+        jax.lax.stop_gradient(unbiased.reshape(-1)),
+    )
+
+
+def outputs_and_gradients(function: Callable):
+    """Compiled once per shape; weights that `function` uses are constants of the program."""
+
+    @jax.jit
+    def run(cotangent, *tensors):
+        outputs, pull_back = jax.vjp(function, *tensors)
+        return outputs, list(pull_back(cotangent.astype(outputs.dtype)))
+
+    return run
+
+
+def accelerators() -> tuple[str, ...]:
+    """Such as "cuda:0"."""
+    return tuple(str(device) for device in jax.devices() if device.platform != "cpu")
+
+
+def computes_bfloat16() -> bool:
+    """From NVIDIA's compute capability 8 on."""
+    capabilities = [getattr(device, "compute_capability", None) for device in jax.devices()]
+    return all(float(found) >= 8 for found in capabilities if found)
+
+
+def make_deterministic() -> None:
+    """XLA reads the flag when it first compiles; on a CPU it is deterministic anyway."""
+    flag = "--xla_gpu_deterministic_ops=true"
+    if flag not in (flags := os.environ.get("XLA_FLAGS", "")):
+        os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
+
+
+def start(devices: int, distributed: bool) -> Replicas:
+    """`keras.distribution.DataParallel` over the devices of all processes."""
+    if distributed:
+        _join()
+    found = len(jax.local_devices())
+    if devices > found:
+        raise ValueError(f"devices: expected at most the {found} that JAX sees, got {devices}")
+    if devices == jax.process_count() == 1:
+        return Replicas()
+    chosen = [
+        f"{device.platform}:{device.id}"
+        for index in range(jax.process_count())
+        for device in jax.local_devices(process_index=index)[:devices]
+    ]
+    # Keras itself shards nothing but a tf.data.Dataset; each process brings its own part.
+    distribution = keras.distribution.DataParallel(devices=chosen, auto_shard_dataset=False)
+    return Replicas(len(chosen), jax.process_index(), jax.process_count(), distribution.scope)
+
+
+def _join() -> None:
+    """What `keras.distribution.initialize` does, by the same variables.
+
+    Keras passes on no timeouts. JAX's own let the others wait 100 seconds for a process that died,
+    and 300 for one that evaluates when they are done; one that lives is waited for here.
+    """
+    # It would take SIGTERM for itself, and Python could not put its handler back.
+    jax.config.update("jax_enable_preemption_service", False)
+    addresses = os.environ.get("KERAS_DISTRIBUTION_JOB_ADDRESSES")
+    count, index = (
+        int(value) if (value := os.environ.get(f"KERAS_DISTRIBUTION_{name}")) else None
+        for name in ("NUM_PROCESSES", "PROCESS_ID")
+    )
+    try:
+        jax.distributed.initialize(
+            addresses.split(",")[0] if addresses else None,
+            count,
+            index,
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=24 * 60 * 60,
+        )
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"distributed: JAX found no other processes ({error}). Set "
+            "KERAS_DISTRIBUTION_JOB_ADDRESSES (host:port of process 0), "
+            "KERAS_DISTRIBUTION_NUM_PROCESSES and KERAS_DISTRIBUTION_PROCESS_ID in each process"
+        ) from error
+
+
+def synchronize(model: keras.Model) -> None:
+    """One program computes the step of all replicas."""
+
+
+def callbacks() -> list[keras.callbacks.Callback]:
+    """None: its metrics are those of the whole batch."""
+    return []
+
+
+def largest(value: float) -> float:
+    """In float32."""
+    return float(multihost_utils.process_allgather(np.float32(value)).max())
+
+
+def is_lost_process(error: Exception) -> bool:
+    """Gloo's and NCCL's errors; where they say nothing, a missing heartbeat ends the process."""
+    return any(word in str(error) for word in ("Gloo", "NCCL", "coordination service"))
