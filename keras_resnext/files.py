@@ -183,6 +183,12 @@ def figure(**kwargs: Any) -> Any:
     return Figure(**kwargs)
 
 
+def say(text: str) -> None:
+    """Print `text`; characters that the output's encoding lacks are escaped."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
 def tolerant_output() -> None:
     """Keep the process alive when nobody reads its output or the terminal lacks a character.
 

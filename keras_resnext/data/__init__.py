@@ -1,9 +1,17 @@
 """Data sets, augmentation and the loader that feeds them to Keras."""
 
-from keras_resnext.data.augmentation import Augmentation, normalise
-from keras_resnext.data.batches import Batches
-from keras_resnext.data.catalogue import DATASETS, load
-from keras_resnext.data.dataset import Dataset, DatasetError, Split
+import os
+
+from keras_resnext.data.augmentation import Augmentation
+from keras_resnext.data.batches import Batches, RestOfEpoch, SharedEvaluation
+from keras_resnext.data.cifar100 import load_cifar100
+from keras_resnext.data.dataset import Dataset, DatasetError, Split, safe_name, write_examples
+from keras_resnext.data.decoding import decode_files, image_to_square
+from keras_resnext.data.demo import load_demo
+from keras_resnext.data.image_folder import find_images, load_image_folder, load_imagenet_folder
+from keras_resnext.preprocessing import Preprocessing, normalize, whole_image
+
+DATASETS: tuple[str, ...] = ("cifar100", "demo", "folder", "imagenet")
 
 __all__ = [
     "DATASETS",
@@ -11,7 +19,67 @@ __all__ = [
     "Batches",
     "Dataset",
     "DatasetError",
+    "RestOfEpoch",
+    "SharedEvaluation",
     "Split",
-    "load",
-    "normalise",
+    "decode_files",
+    "find_images",
+    "image_to_square",
+    "load_dataset",
+    "normalize",
+    "safe_name",
+    "write_examples",
 ]
+
+
+def load_dataset(
+    name: str,
+    data_dir: str | os.PathLike | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> Dataset:
+    """Load a data set with its split.
+
+    Args:
+        name: one of `DATASETS`: "cifar100"; "demo", a small synthetic set; "folder", images of
+            your own, as `load_image_folder` reads them; or "imagenet", images of ImageNet's
+            classes to evaluate on, as `load_imagenet_folder` reads them.
+        data_dir: for "cifar100" the official python archive, its unpacked folder, or the folder it
+            lies in; None takes it from TensorFlow Datasets. For "folder" and "imagenet" the folder
+            that holds a folder of images for each class.
+        preprocessing: for "folder" and "imagenet", how to bring images to one size
+            (`whole_image(224)`, for instance); None for the others, whose size is fixed.
+
+    Returns:
+        The data set.
+
+    Raises:
+        ValueError: the name is unknown, or an argument is missing, or given where none is taken.
+        DatasetError: (a ValueError) the data is not there, damaged or incomplete.
+        ImportError: TensorFlow Datasets or what it needs, or Pillow, is not installed.
+    """
+    if name not in DATASETS:
+        raise ValueError(f"dataset: expected one of {', '.join(DATASETS)}, got {name!r}")
+    if name in ("folder", "imagenet"):
+        if data_dir is None:
+            raise ValueError(f"data_dir: {name!r} reads images of your own; expected their folder")
+        if preprocessing is None:
+            raise ValueError(
+                f"preprocessing: {name!r} needs the size to bring its images to; expected "
+                "whole_image(224), for instance"
+            )
+        load = load_image_folder if name == "folder" else load_imagenet_folder
+        return load(data_dir, preprocessing)
+    if preprocessing is not None:
+        raise ValueError(
+            f"preprocessing: the images of {name!r} have a fixed size; expected None, "
+            f"got {preprocessing!r}"
+        )
+    if name == "cifar100":
+        return load_cifar100(data_dir)
+    if data_dir is not None:
+        raise ValueError(f"data_dir: 'demo' is synthetic and reads none, got {data_dir!r}")
+    return load_demo()
+
+
+# Until the old modules that call these are gone.
+load, normalise, fitted = load_dataset, normalize, whole_image

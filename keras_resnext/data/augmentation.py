@@ -1,86 +1,124 @@
-"""What happens to a training image, each by its own draw: the same on every backend."""
+"""Augmentation of training images, each by its own random draw: the same on every backend.
 
+Keras' layers draw by a generator of the backend's own, some of them once per batch; see the single
+functions for what else they do differently.
+"""
+
+import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from keras_resnext.data import erasing, trivial
-from keras_resnext.data.rotation import Interpolation, rotate
-from keras_resnext.preprocessing import RGB
+from keras_resnext.data import trivial
+from keras_resnext.data.decoding import require_pillow
+from keras_resnext.preprocessing import RGB, normalize
 
 # Images worked on at a time. Intermediate arrays then stay in the cache and in memory that malloc
 # keeps: a whole batch at a time takes three times as long, nearly all of it in page faults.
 CHUNK = 16
 
-PaddingColour = Literal["mean", "black"]
-Policy = Literal["none", "trivialaugment"]
+ERASED_AREAS = (0.02, 0.33)
+ERASED_ASPECTS = (0.3, 3.3)
+ERASING_ATTEMPTS = 10
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What may happen to a training image: flip, crop, policy, rotation and erasing, in this order.
+    """What may happen to training images.
 
-    Attributes:
-        crop_padding: pixels added on each side before a crop back to the image's size, so the
-            image moves by up to this much each way. 0: no crop.
-        flip: mirror left and right with probability one half.
-        rotation_degrees: rotate about the centre by an angle uniform in
-            [-rotation_degrees, rotation_degrees]. 0: no rotation.
-        padding_colour: what crop, rotation and policy uncover. "mean" is zero after normalising, as
-            in the ResNeXt authors' code; "black" is pixel value 0 before it, as torchvision's
-            transforms on images have it. A policy needs whole pixel values: there crop and policy
-            uncover the mean rounded.
-        interpolation: of the rotation: "bilinear", or "nearest" as torchvision defaults to.
-        policy: "trivialaugment" for TrivialAugment Wide, on pixels not yet normalised.
-        erasing: probability of Random Erasing, which sets a rectangle to zero after normalising.
+    Each image is flipped, cropped, transformed by the policy, rotated, normalized and erased, in
+    this order; then the images of a batch are mixed, and at last reduced in size.
 
     Raises:
         ValueError: a field is out of range.
-        ImportError: the policy needs Pillow, which is not installed.
+        ImportError: policy or rotation needs Pillow, which is not installed.
     """
 
     crop_padding: int = 0
+    """Pixels added on each side before a random crop back to the image's size; 0: no crop."""
     flip: bool = False
+    """Mirror left and right with probability one half."""
     rotation_degrees: float = 0.0
-    padding_colour: PaddingColour = "mean"
-    interpolation: Interpolation = "bilinear"
-    policy: Policy = "none"
+    """Rotate by a random angle of up to this, either way, to the nearest pixel, as torchvision's
+    RandomRotation; 0: no rotation."""
+    padding_color: Literal["mean", "black"] = "mean"
+    """What crop, policy and rotation uncover: the data set's mean color, which is zero after
+    normalization, as in the ResNeXt authors' code (rounded to whole pixel values where there is a
+    policy or rotation), or black before it, as torchvision does."""
+    policy: Literal["none", "trivialaugment"] = "none"
+    """One random operation per image: TrivialAugment Wide (Müller & Hutter 2021)."""
     erasing: float = 0.0
+    """Probability of Random Erasing (Zhong et al. 2017): a rectangle becomes the mean color."""
+    mixup: float = 0.0
+    """Alpha of MixUp (Zhang et al. 2018), which averages pairs of images and labels; 0: none. With
+    CutMix, each batch gets one of the two, with probability one half."""
+    cutmix: float = 0.0
+    """Alpha of CutMix (Yun et al. 2019), which pastes a rectangle of another image; 0: none."""
+    small_sizes: tuple[int, ...] = ()
+    """Progressive resizing: image sizes to train at first, in pixels, rising. Empty: full size."""
+    small_until: tuple[int, ...] = ()
+    """Progressive resizing: epochs at which each of small-sizes ends, rising."""
 
     def __post_init__(self):
-        if not isinstance(self.crop_padding, int) or self.crop_padding < 0:
-            raise ValueError(
-                f"crop_padding: expected a whole number of pixels >= 0, got {self.crop_padding!r}"
-            )
-        if not 0 <= self.rotation_degrees <= 180:
-            raise ValueError(
-                f"rotation_degrees: expected 0 to 180 degrees, got {self.rotation_degrees!r}"
-            )
-        for name, choices in (
-            ("padding_colour", get_args(PaddingColour)),
-            ("interpolation", get_args(Interpolation)),
-            ("policy", get_args(Policy)),
-        ):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name}: expected one of {choices}, got {getattr(self, name)!r}")
-        if not 0 <= self.erasing <= 1:
-            raise ValueError(f"erasing: expected a probability, 0 to 1, got {self.erasing!r}")
-        if self.policy == "trivialaugment":
-            trivial.require_pillow()
+        expected = {
+            "crop_padding": (
+                isinstance(self.crop_padding, int) and self.crop_padding >= 0,
+                "a whole number of pixels >= 0",
+            ),
+            "rotation_degrees": (0 <= self.rotation_degrees <= 180, "0 to 180 degrees"),
+            "erasing": (0 <= self.erasing <= 1, "a probability, 0 to 1"),
+            "mixup": (0 <= self.mixup < math.inf, "an alpha >= 0"),
+            "cutmix": (0 <= self.cutmix < math.inf, "an alpha >= 0"),
+            "small_sizes": (_rising(self.small_sizes), "rising numbers, each 1 or more"),
+            "small_until": (
+                _rising(self.small_until) and len(self.small_until) == len(self.small_sizes),
+                f"rising epochs, one for each of small_sizes {self.small_sizes!r}",
+            ),
+        }
+        for name in ("padding_color", "policy"):
+            choices = get_args(Augmentation.__annotations__[name])
+            expected[name] = (getattr(self, name) in choices, f"one of {choices}")
+        for name, (valid, what) in expected.items():
+            if not valid:
+                raise ValueError(f"{name}: expected {what}, got {getattr(self, name)!r}")
+        if self.needs_pixels:
+            require_pillow("this augmentation")  # found out now, not in mid-epoch
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images are mixed, which makes labels one-hot."""
+        return self.mixup > 0 or self.cutmix > 0
+
+    @property
+    def needs_pixels(self) -> bool:
+        """Whether Pillow works on images, which wants whole pixel values."""
+        return self.policy != "none" or self.rotation_degrees > 0
+
+    def size_in(self, epoch: int) -> int | None:
+        """Height and width that images are reduced to in `epoch`, in pixels; None: full size."""
+        for until, size in zip(self.small_until, self.small_sizes, strict=True):
+            if epoch < until:
+                return size
+        return None
+
+
+def _rising(values):
+    return list(values) == sorted({value for value in values if value >= 1})
 
 
 class Draws(NamedTuple):
-    """What is drawn for each image of a batch; every array has a row an image.
+    """What is drawn for each image of a batch; every array has one row per image.
 
     Attributes:
         flipped: bool (B,).
-        tops: int (B,), as `shift` has them.
-        lefts: int (B,), as `shift` has them.
-        degrees: float32 (B,), of the rotation.
+        tops: int (B,), as in `shift`.
+        lefts: int (B,), as in `shift`.
+        degrees: float32 (B,), counterclockwise rotation.
         operations: int (B,), of the policy.
         magnitudes: float64 (B,), of the policy.
-        boxes: int (B, 4), erased.
+        boxes: int (B, 4), top, left, height and width of what is erased.
     """
 
     flipped: np.ndarray
@@ -92,7 +130,7 @@ class Draws(NamedTuple):
     boxes: np.ndarray
 
     def take(self, rows: np.ndarray | slice) -> "Draws":
-        """Of the images at `rows` only."""
+        """Return the draws of the images at `rows` only."""
         return Draws(*(array[rows] for array in self))
 
 
@@ -116,34 +154,46 @@ def draw(
         operations, magnitudes = trivial.draw_operations(count, rng)
     boxes = np.zeros((count, 4), int)
     if augmentation.erasing:
-        boxes = erasing.draw_boxes(count, height, width, augmentation.erasing, rng)
+        boxes = draw_boxes(count, height, width, augmentation.erasing, rng)
     return Draws(flipped, tops, lefts, degrees, operations, magnitudes, boxes)
 
 
-def normalise(images: np.ndarray, mean: RGB, std: RGB) -> np.ndarray:
-    """Compute `(images - mean) / std` per channel.
+def draw_boxes(
+    count: int, height: int, width: int, probability: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw a rectangle to erase for each image.
+
+    The distribution is that of `torchvision.transforms.RandomErasing` with its defaults: area
+    uniform in 2 to 33 % of the image, aspect (height to width) log-uniform in 0.3 to 3.3, drawn
+    again up to ten times until the rectangle fits. `keras.layers.RandomErasing` draws height and
+    width independently.
 
     Args:
-        images: uint8 (..., W, 3).
-        mean: per channel, in pixel units (0 to 255).
-        std: per channel, in pixel units.
+        count: B, images.
+        height: of an image, in pixels.
+        width: of an image, in pixels.
+        probability: with which an image gets a rectangle.
+        rng: decides everything.
 
     Returns:
-        float32 of the shape of `images`.
+        int (B, 4): top, left, height and width, in pixels; zeros where nothing is erased.
     """
-    # Whole rows at a time: NumPy's inner loop over 3 channels would take five times as long.
-    *outer, width, channels = images.shape
-    scale = np.divide(1, std, dtype=np.float32)
-    rows = images.reshape(*outer, width * channels)
-    result = np.multiply(rows, np.tile(scale, width), dtype=np.float32)
-    result -= np.tile(np.multiply(mean, scale, dtype=np.float32), width)
-    return result.reshape(images.shape)
+    lowest, highest = (math.log(aspect) for aspect in ERASED_ASPECTS)
+    areas = height * width * rng.uniform(*ERASED_AREAS, (ERASING_ATTEMPTS, count))
+    aspects = np.exp(rng.uniform(lowest, highest, (ERASING_ATTEMPTS, count)))
+    sides = np.rint(np.sqrt([areas * aspects, areas / aspects])).astype(int)
+    fits = (sides[0] < height) & (sides[1] < width)
+    erased = (rng.random(count) < probability) & fits.any(axis=0)
+    heights, widths = sides[:, fits.argmax(axis=0), np.arange(count)] * erased
+    tops = rng.integers(0, height - heights, endpoint=True) * erased
+    lefts = rng.integers(0, width - widths, endpoint=True) * erased
+    return np.stack([tops, lefts, heights, widths], axis=1)
 
 
 def augment(
     images: np.ndarray, augmentation: Augmentation, draws: Draws, mean: RGB, std: RGB
 ) -> np.ndarray:
-    """Normalise and augment images, each by its own draw.
+    """Normalize and augment images, each by its own draw.
 
     Args:
         images: uint8 (B, H, W, 3).
@@ -153,31 +203,33 @@ def augment(
         std: per channel, in pixel units.
 
     Returns:
-        float32 (B, H, W, 3), normalised.
+        float32 (B, H, W, 3), normalized.
     """
     padding = augmentation.crop_padding
-    black = augmentation.padding_colour == "black"
-    colour = np.zeros(3, np.uint8) if black else np.rint(mean).astype(np.uint8)
-    fill = normalise(colour[None], mean, std)[0] if black else np.zeros(3, np.float32)
+    black = augmentation.padding_color == "black"
+    color = np.zeros(3, np.uint8) if black else np.rint(mean).astype(np.uint8)
+    fill = normalize(color[None], mean, std)[0] if black else np.zeros(3, np.float32)
 
     augmented = np.empty(images.shape, np.float32)
     for start in range(0, len(images), CHUNK):
         part = slice(start, start + CHUNK)
         drawn = draws.take(part)
         pixels = mirror(images[part], drawn.flipped)
-        if augmentation.policy == "trivialaugment":
-            # Torchvision's reference crops before the policy, and the policy wants bytes.
-            pixels = shift(pixels, padding, drawn.tops, drawn.lefts, colour)
-            pixels = trivial.transform(pixels, drawn.operations, drawn.magnitudes, colour)
-            result = normalise(pixels, mean, std)
+        if augmentation.needs_pixels:
+            # Torchvision's reference crops before the policy, too.
+            pixels = shift(pixels, padding, drawn.tops, drawn.lefts, color)
+            if augmentation.policy == "trivialaugment":
+                pixels = trivial.transform(pixels, drawn.operations, drawn.magnitudes, color)
+            if augmentation.rotation_degrees:
+                pixels = trivial.rotate(pixels, drawn.degrees, color)
+            result = normalize(pixels, mean, std)
         else:
-            result = normalise(pixels, mean, std)
+            result = normalize(pixels, mean, std)
             if padding:
                 result = shift(result, padding, drawn.tops, drawn.lefts, fill)
-        if augmentation.rotation_degrees:
-            result = rotate(result, drawn.degrees, fill, augmentation.interpolation)
         if augmentation.erasing:
-            erasing.erase(result, drawn.boxes)
+            for image, (top, left, height, width) in zip(result, drawn.boxes, strict=True):
+                image[top : top + height, left : left + width] = 0
         augmented[part] = result
     return augmented
 
@@ -202,14 +254,16 @@ def mirror(images: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 def shift(
     images: np.ndarray, padding: int, tops: np.ndarray, lefts: np.ndarray, fill: np.ndarray
 ) -> np.ndarray:
-    """Pad each image on all sides and cut a window of its size out again, at its own place.
+    """Pad each image on all sides and crop a window of its size, at its own place.
+
+    `keras.layers.RandomCrop` draws one place for the whole batch.
 
     Args:
         images: uint8 or float32 (B, H, W, C).
         padding: pixels added on each side.
         tops: int (B,), first row of each window, 0 to 2 * padding.
         lefts: int (B,), first column of each window, 0 to 2 * padding.
-        fill: (C,), the colour of the padding, of the type of `images`.
+        fill: (C,), the color of the padding, in the dtype of `images`.
 
     Returns:
         (B, H, W, C), a copy.
@@ -224,3 +278,92 @@ def shift(
     padded[:, padding : padding + height, margin : margin + width * channels] = rows
     windows = np.lib.stride_tricks.sliding_window_view(padded, rows.shape[1:], axis=(1, 2))
     return windows[np.arange(count), tops, lefts * channels].reshape(images.shape)
+
+
+class Blend(NamedTuple):
+    """How one batch is mixed.
+
+    Attributes:
+        weight: of an image's own label, 0 to 1; the rest is its neighbor's.
+        box: CutMix: what is pasted, as rows and columns. None: pixels are averaged by `weight`.
+    """
+
+    weight: float
+    box: tuple[slice, slice] | None = None
+
+
+def draw_blend(
+    augmentation: Augmentation, height: int, width: int, rng: np.random.Generator
+) -> Blend:
+    """Draw how a batch of images of this size, in pixels, is mixed.
+
+    As `torchvision.transforms.v2.MixUp` and `CutMix`: the weight lambda comes from
+    Beta(alpha, alpha), and CutMix pastes a share 1 - lambda of the area around a random pixel,
+    clipped to the image. `keras.layers.CutMix` draws alpha too, and weights labels by an area that
+    is not the one pasted.
+    """
+    mixup, cutmix = augmentation.mixup, augmentation.cutmix
+    if not cutmix or (mixup and rng.random() >= 0.5):
+        return Blend(rng.beta(mixup, mixup) if mixup else 1.0)
+    half = 0.5 * math.sqrt(1 - rng.beta(cutmix, cutmix))
+    box = []
+    for size in (height, width):
+        center = rng.integers(size)
+        box.append(slice(max(center - int(half * size), 0), min(center + int(half * size), size)))
+    rows, columns = box
+    pasted = (rows.stop - rows.start) * (columns.stop - columns.start)
+    return Blend(1 - pasted / (height * width), (rows, columns))
+
+
+def mix(images: np.ndarray, labels: np.ndarray, blend: Blend) -> tuple[np.ndarray, np.ndarray]:
+    """Mix each sample with the one before it.
+
+    Args:
+        images: float32 (1 + B, H, W, C): the neighbor of the first, then the samples to mix.
+        labels: float32 (1 + B, classes), likewise.
+        blend: how.
+
+    Returns:
+        float32 (B, H, W, C) and (B, classes), copies.
+    """
+    if blend.box is None:
+        mixed = _average(images, blend.weight)
+    else:
+        mixed = images[1:].copy()
+        mixed[:, *blend.box] = images[:-1, *blend.box]
+    return mixed, _average(labels, blend.weight)
+
+
+def _average(values, weight):
+    result = values[:-1] * np.float32(1 - weight)
+    result += values[1:] * np.float32(weight)
+    return result
+
+
+def reduce_size(images: np.ndarray, size: int) -> np.ndarray:
+    """Reduce images by averaging: each new pixel is the mean of the area that it covers.
+
+    Args:
+        images: float32 (B, H, W, C), H and W at least `size`.
+        size: height and width of the result, in pixels.
+
+    Returns:
+        float32 (B, size, size, C).
+
+    Raises:
+        ValueError: the images are smaller.
+    """
+    rows, columns = (_shares(length, size) for length in images.shape[1:3])
+    reduced = np.einsum("ih,bhwc->biwc", rows, images, optimize=True)
+    return np.ascontiguousarray(np.einsum("jw,biwc->bijc", columns, reduced, optimize=True))
+
+
+@cache
+def _shares(length: int, size: int) -> np.ndarray:
+    """Share of each of `length` pixels in each of `size` new ones: float32 (size, length)."""
+    if size > length:
+        raise ValueError(f"small_sizes: expected at most the images' {length} pixels, got {size}")
+    edges = np.arange(size + 1) * (length / size)
+    pixels = np.arange(length)
+    overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    return (np.clip(overlap, 0, None) * (size / length)).astype(np.float32)

@@ -5,14 +5,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import keras
 import numpy as np
 
-from keras_resnext.data.augmentation import Augmentation, augment, draw, normalise
+from keras_resnext.data.augmentation import (
+    Augmentation,
+    augment,
+    draw,
+    draw_blend,
+    mix,
+    reduce_size,
+)
 from keras_resnext.data.dataset import Dataset, Split
-from keras_resnext.data.mixing import Mixing, draw_blend, mix
-from keras_resnext.data.reducing import reduce_size
+from keras_resnext.preprocessing import normalize
 
 
 class Batches(keras.utils.PyDataset):
-    """Normalised, shuffled and augmented batches of a split.
+    """Normalized, shuffled and augmented batches of a split.
 
     A batch is a pure function of (seed, epoch, index): all backends see the same batches, and a
     run resumed at epoch k with `first_epoch=k` sees those it would have seen. `fit` advances the
@@ -25,18 +31,16 @@ class Batches(keras.utils.PyDataset):
 
     Args:
         split: the samples.
-        dataset: gives mean and standard deviation, and how many classes there are.
-        batch_size: samples a batch, of all shards together; the last may be smaller.
+        dataset: gives mean and standard deviation, and the number of classes.
+        batch_size: samples per batch, of all shards together; the last may be smaller.
         shuffle: a new order every epoch.
         augmentation: what may happen to an image; None: nothing.
-        one_hot: labels are a row of zeros with a one at the class.
-        mixing: how samples are mixed with their neighbours, and labels one-hot; None: not at all.
-        small_sizes: heights and widths to reduce the images to in the first epochs, in pixels.
-        small_until: the epoch at which each of them ends.
+        one_hot: labels are a row of zeros with a one at the class, as they are where images are
+            mixed.
         drop_remainder: leave out a smaller last batch.
         shard: (index, count): give the index-th of count equal parts of each batch only, in order.
             Together the parts are the batch that (0, 1) gives, bit by bit.
-        seed: of order, augmentation and mixing.
+        seed: of order and augmentation.
         first_epoch: the epoch that the first pass counts as.
         data_format: "channels_last", "channels_first", or None for Keras' configured one.
         workers: threads that prepare batches ahead; 0 prepares each when asked.
@@ -56,9 +60,6 @@ class Batches(keras.utils.PyDataset):
         shuffle: bool = False,
         augmentation: Augmentation | None = None,
         one_hot: bool = False,
-        mixing: Mixing | None = None,
-        small_sizes: tuple[int, ...] = (),
-        small_until: tuple[int, ...] = (),
         drop_remainder: bool = False,
         shard: tuple[int, int] = (0, 1),
         seed: int = 0,
@@ -112,9 +113,8 @@ class Batches(keras.utils.PyDataset):
         self._batch_size = batch_size
         self._shuffle = shuffle
         self._augmentation = augmentation
-        self._classes = dataset.num_classes if one_hot or mixing is not None else None
-        self._mixing = mixing
-        self._small = tuple(zip(small_until, small_sizes, strict=True))
+        self._mixes = augmentation is not None and augmentation.mixes
+        self._classes = dataset.num_classes if one_hot or self._mixes else None
         self._shard = shard
         self._seed = seed
         self._channels_first = data_format == "channels_first"
@@ -131,6 +131,11 @@ class Batches(keras.utils.PyDataset):
         return self._length
 
     @property
+    def samples(self) -> int:
+        """Samples of the split."""
+        return len(self._split)
+
+    @property
     def epoch(self) -> int:
         """The epoch that `batches[i]` belongs to now."""
         return self._epoch
@@ -139,9 +144,24 @@ class Batches(keras.utils.PyDataset):
         """Make `batches[i]` belong to `epoch`. Call it between passes, not within one."""
         self._epoch = epoch
 
+    def from_step(self, epoch: int, step: int) -> "RestOfEpoch":
+        """Return the batches of `epoch` from `step` on: the rest of an interrupted epoch."""
+        return RestOfEpoch(self, epoch, step)
+
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        epoch = self._epoch
         self._refuse_shuffling_by_keras(index)
+        return self.prefetched(self._epoch, index)
+
+    def _refuse_shuffling_by_keras(self, index):
+        if self._pass_begun and index and index - 1 not in self._drawn:
+            raise ValueError(
+                "shuffle: fit draws the batches in an order of its own, which differs from run to "
+                "run; expected fit(..., shuffle=False). Batches(shuffle=True) shuffles the samples"
+            )
+        self._drawn.add(index)
+
+    def prefetched(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `batch` does, and have threads prepare the batches after it."""
         if self._pool is None:
             return self.batch(epoch, index)
         ready = self._ahead.pop((epoch, index), None)
@@ -152,19 +172,11 @@ class Batches(keras.utils.PyDataset):
         self._ahead = kept
         return ready.result() if ready else self.batch(epoch, index)
 
-    def _refuse_shuffling_by_keras(self, index):
-        if self._pass_begun and index and index - 1 not in self._drawn:
-            raise ValueError(
-                "shuffle: fit draws the batches in an order of its own, which differs from run to "
-                "run; expected fit(..., shuffle=False). Batches(shuffle=True) shuffles the samples"
-            )
-        self._drawn.add(index)
-
     def batch(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """One batch, a pure function of (seed, epoch, index).
+        """Compute one batch, a pure function of (seed, epoch, index).
 
         Returns:
-            Images, float32, normalised, (B, H, W, 3) or (B, 3, H, W), and labels, int32 (B,), or
+            Images, float32, normalized, (B, H, W, 3) or (B, 3, H, W), and labels, int32 (B,), or
             float32 (B, classes) where one-hot. Channels-first images are a transposed view:
             PyTorch takes it as channels_last memory, without a copy.
 
@@ -182,29 +194,29 @@ class Batches(keras.utils.PyDataset):
         images, labels = self._split.images[samples], self._split.labels[samples]
         if self._classes is not None:
             labels = keras.utils.to_categorical(labels, self._classes).astype(np.float32)
+        images, labels = self._augmented(images, labels, epoch, index, count, rows)
+        return (images.transpose(0, 3, 1, 2) if self._channels_first else images), labels
 
+    def _augmented(self, images, labels, epoch, index, count, rows):
+        augmentation = self._augmentation
+        if augmentation is None:
+            return normalize(images, self._mean, self._std), labels
         # Drawn for the whole batch, so that no image depends on how many parts there are.
         rng = np.random.default_rng([self._seed, epoch, 1 + index])
         height, width = images.shape[1:3]
-        if self._augmentation is None:
-            result = normalise(images, self._mean, self._std)
-        else:
-            draws = draw(self._augmentation, count, height, width, rng).take(rows)
-            result = augment(images, self._augmentation, draws, self._mean, self._std)
-        if self._mixing is not None:
-            result, labels = mix(result, labels, draw_blend(self._mixing, height, width, rng))
-        for until, size in self._small:
-            if epoch < until:
-                result = reduce_size(result, size)
-                break
-        return (result.transpose(0, 3, 1, 2) if self._channels_first else result), labels
+        draws = draw(augmentation, count, height, width, rng).take(rows)
+        images = augment(images, augmentation, draws, self._mean, self._std)
+        if self._mixes:
+            images, labels = mix(images, labels, draw_blend(augmentation, height, width, rng))
+        size = augmentation.size_in(epoch)
+        return (reduce_size(images, size) if size else images), labels
 
     def _rows(self, count):
-        """Which of a batch's `count` samples are needed: its shard, after the first's neighbour."""
+        """Which of a batch's `count` samples are needed: its shard, after the first's neighbor."""
         part, parts = self._shard
         share = count // parts
         start = part * share
-        return np.arange(start - (self._mixing is not None), start + share) % count
+        return np.arange(start - self._mixes, start + share) % count
 
     def _permutation(self, epoch):
         known, order = self._order
@@ -227,3 +239,65 @@ class Batches(keras.utils.PyDataset):
             self._epoch += 1
         self._fit_begun = True
         self._pass_begun = False
+
+
+class RestOfEpoch(keras.utils.PyDataset):
+    """The batches of one epoch from some step on, the same that a whole epoch gives there.
+
+    Args:
+        batches: of the whole epoch.
+        epoch: which.
+        first_step: the first batch to give.
+    """
+
+    def __init__(self, batches: Batches, epoch: int, first_step: int):
+        super().__init__()
+        self._batches = batches
+        self._epoch = epoch
+        self._first_step = first_step
+
+    def __len__(self):
+        return len(self._batches) - self._first_step
+
+    def __getitem__(self, index):
+        return self._batches.prefetched(self._epoch, self._first_step + index)
+
+
+class SharedEvaluation(keras.utils.PyDataset):
+    """One process's part of each batch of an evaluation, whatever the number of samples.
+
+    Where the replicas cannot share a batch equally, it is filled up with samples of weight zero.
+    Keras divides a batch's loss by its size and weights it by that again, those of weight zero
+    included; so the others weigh as much more as there are more. Metrics must be weighted ones.
+
+    Args:
+        batches: whole ones, unshuffled.
+        replicas: devices of all processes together, of which the batch size is a multiple.
+        shard: (index, count) of this process.
+    """
+
+    def __init__(self, batches: Batches, replicas: int, shard: tuple[int, int] = (0, 1)):
+        super().__init__()
+        self._batches = batches
+        self._replicas = replicas
+        self._shard = shard
+        self._weight = (batches.samples + -batches.samples % replicas) / batches.samples
+
+    def __len__(self):
+        return len(self._batches)
+
+    def __getitem__(self, index):
+        images, labels = self._batches[index]
+        weights = np.full(len(images), self._weight, np.float32)
+        missing = -len(images) % self._replicas
+        images, labels = (
+            np.concatenate([array, np.resize(array, (missing, *array.shape[1:]))])
+            for array in (images, labels)
+        )
+        weights = np.pad(weights, (0, missing))
+        part, parts = self._shard
+        size = len(images) // parts
+        own = slice(part * size, (part + 1) * size)
+        if self._weight == 1:
+            return images[own], labels[own]
+        return images[own], labels[own], weights[own]

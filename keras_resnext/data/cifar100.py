@@ -1,35 +1,59 @@
-"""CIFAR-100 from any of its sources, always in the same order with the same split."""
+"""CIFAR-100 from the official python archive or by TensorFlow Datasets, in one order and split."""
 
 import hashlib
+import importlib
+import io
 import os
+import pickle
+import tarfile
+import threading
+import urllib.request
+import zlib
+from collections.abc import Iterator
+from lzma import LZMAError
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
 
-from keras_resnext.data.archive import WEBSITE
-from keras_resnext.data.canonical import digest, sort_by_content, stratified_holdout
-from keras_resnext.data.dataset import Dataset, DatasetError
-from keras_resnext.data.official import read_official
-from keras_resnext.data.tfds_source import read_tfds
-from keras_resnext.preprocessing import RGB, fitted
+import keras
+import numpy as np
 
-SIZE = 32
+from keras_resnext.data.dataset import Dataset, DatasetError, Split, ranked, sort_by_content
+from keras_resnext.preprocessing import RGB, whole_image
+
 MEAN: RGB = (129.3, 124.1, 112.4)
 STD: RGB = (68.2, 65.4, 70.4)
 VALIDATION_PER_CLASS = 50
-SPLIT_SEED = 0
 
-# Of the samples and names in the official python files, by `digest` and `names_digest`.
-CONTENT_SHA256 = {
+NAME = "cifar-100-python"
+ADVICE = (
+    f"Get {NAME}.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html and pass the archive, its "
+    "unpacked folder, or the folder it lies in as data_dir (--data-dir)."
+)
+# Bytes and MD5 of the official files.
+FILES = {
+    "train": (155_249_918, "16019d7e3df5f24257cddd939b257f8d"),
+    "test": (31_049_707, "f0ef6b0ae62326f3e7ffdfab6717acfc"),
+    "meta": (1_473, "7973b15100ade9c7d40fb424638fde48"),
+}
+# SHA-256 of what the official files hold: of the sorted samples, and of the names.
+CONTENT = {
     "training images": "8b78534c169ba647a334bdc556b42932a7b2219d3bc58bf9528d8473fa89acfd",
     "test images": "076b77083eb03377c71c2e7726a5fd876b327ebe4a6290709d39dcc3c9a2789c",
     "names": "7f2db07db725d79f93555bfe97a424360a2c80ba4792e4b5b26e20eedd9bd8c5",
 }
+PROBED_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"
+RANDOM_ACCESS = "array_record"
+
+Names = tuple[str, ...]
+Source = tuple[Split, Split, Names, Names]  # train, test, classes, superclasses
 
 
 def load_cifar100(data_dir: str | os.PathLike | None = None) -> Dataset:
     """Load CIFAR-100: 45,000 training, 5,000 validation and 10,000 test images, 32x32.
 
     Images are sorted by their content and checked against the SHA-256 of the official set, so that
-    split and batches are the same whatever the source. The validation part is 50 training images a
-    class, chosen once by a fixed seed that has nothing to do with the seed of training.
+    split and batches are the same whatever the source. The validation part is 50 training images
+    per class, chosen once by a fixed seed that has nothing to do with the seed of training.
 
     The official training set holds 14 images twice, 9 of them under two different labels; none is
     in the validation part, so no image is both trained and validated on. The test set holds 2
@@ -37,8 +61,8 @@ def load_cifar100(data_dir: str | os.PathLike | None = None) -> Dataset:
     accuracies include them.
 
     Args:
-        data_dir: an official archive (python or binary), its unpacked folder, or the folder it
-            lies in; None: by TensorFlow Datasets.
+        data_dir: the official python archive (of any compression), its unpacked folder, or the
+            folder it lies in; None: by TensorFlow Datasets.
 
     Returns:
         The data set; mean and standard deviation are those of the ResNeXt authors' code.
@@ -49,36 +73,211 @@ def load_cifar100(data_dir: str | os.PathLike | None = None) -> Dataset:
 
     Source: https://www.cs.toronto.edu/~kriz/cifar.html (Krizhevsky, 2009).
     """
-    raw = read_tfds() if data_dir is None else read_official(data_dir)
-    training, training_keys = sort_by_content(raw.train)
-    test, test_keys = sort_by_content(raw.test)
-    found = {
-        "training images": digest(training_keys),
-        "test images": digest(test_keys),
-        "names": names_digest(raw.class_names, raw.superclass_names),
+    source = read_tfds() if data_dir is None else read_official(Path(data_dir).expanduser())
+    training, test, class_names, superclass_names = source
+    training, keys = sort_by_content(training)
+    test, test_keys = sort_by_content(test)
+    contents = {
+        "training images": b"".join(keys),
+        "test images": b"".join(test_keys),
+        "names": "\n".join((*class_names, "", *superclass_names)).encode(),
     }
-    for what, expected in CONTENT_SHA256.items():
-        if found[what] != expected:
-            source = "TensorFlow Datasets" if data_dir is None else os.fspath(data_dir)
+    for what, content in contents.items():
+        if (found := hashlib.sha256(content).hexdigest()) != CONTENT[what]:
             raise DatasetError(
-                f"data_dir: the {what} from {source} are not those of CIFAR-100 (SHA-256 of the "
-                f"content {found[what]}, expected {expected}): damaged, or changed. Get the "
-                f"official archive from {WEBSITE} and pass it as data_dir."
+                f"data_dir: the {what} from {data_dir or 'TensorFlow Datasets'} are not those of "
+                f"CIFAR-100 (SHA-256 of the content {found}, expected {CONTENT[what]}): damaged, "
+                f"or changed. {ADVICE}"
             )
-    train, validation = stratified_holdout(
-        training, training_keys, VALIDATION_PER_CLASS, SPLIT_SEED
-    )
+    chosen = [rows[:VALIDATION_PER_CLASS] for rows in ranked(keys, training.labels).values()]
+    held_out = np.zeros(len(training), bool)
+    held_out[np.concatenate(chosen)] = True
     return Dataset(
         name="cifar100",
-        train=train,
-        validation=validation,
+        train=training.take(np.flatnonzero(~held_out)),
+        validation=training.take(np.flatnonzero(held_out)),
         test=test,
-        class_names=raw.class_names,
-        superclass_names=raw.superclass_names,
-        preprocessing=fitted(SIZE, MEAN, STD),
+        class_names=class_names,
+        superclass_names=superclass_names,
+        preprocessing=whole_image(32, MEAN, STD),
     )
 
 
-def names_digest(class_names: tuple[str, ...], superclass_names: tuple[str, ...]) -> str:
-    """Hash the names in their order: SHA-256, in hexadecimal."""
-    return hashlib.sha256("\n".join((*class_names, "", *superclass_names)).encode()).hexdigest()
+def read_official(path: Path) -> Source:
+    """Read the official python files, wherever in `path` they are. Nothing is written to disk.
+
+    Args:
+        path: the archive, its unpacked folder, the folder of its three files, or a folder that
+            holds one of these.
+
+    Raises:
+        DatasetError: they are not there, or not the official ones.
+    """
+    contents: dict[str, bytes] = {}
+    for name, file in _open_files(path):
+        size, expected = FILES[name]
+        content = file.read(size + 1)  # a wrong file need not fit into memory to be refused
+        found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        if found != expected:
+            # The first wall: no byte is unpickled unless the file is the official one.
+            raise DatasetError(
+                f"data_dir: {name} in {path} is not the official file (MD5 {found}, expected "
+                f"{expected}): damaged, incomplete or changed. Nothing of it was used. {ADVICE}"
+            )
+        contents[name] = content
+    if missing := [name for name in FILES if name not in contents]:
+        raise DatasetError(f"data_dir: {path} lacks {', '.join(missing)} of {NAME}. {ADVICE}")
+    train, test, meta = (load_arrays(contents[name]) for name in FILES)
+    names = (meta[key] for key in (b"fine_label_names", b"coarse_label_names"))
+    classes, superclasses = (tuple(name.decode() for name in each) for each in names)
+    return _split(train), _split(test), classes, superclasses
+
+
+def _split(content: dict[bytes, Any]) -> Split:
+    return Split(
+        np.ascontiguousarray(content[b"data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)),
+        np.array(content[b"fine_labels"], np.int32),
+        np.array(content[b"coarse_labels"], np.int32),
+    )
+
+
+def _open_files(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """Find those of `FILES` that `path` holds."""
+    for folder in (path / NAME, path):
+        files = {name: folder / name for name in FILES if (folder / name).is_file()}
+        if files:
+            for name, file in files.items():
+                with open(file, "rb") as opened:
+                    yield name, opened
+            return
+    archives = [path] if not path.is_dir() else sorted(path.glob(f"{NAME}.tar*"))
+    # A pipe would be waited for, without end: regular files only.
+    archive = next((each for each in archives if each.is_file()), None)
+    if archive is None:
+        what = "holds no CIFAR-100" if path.is_dir() else "is no archive and no folder"
+        what = what if path.exists() else "does not exist"
+        raise DatasetError(f"data_dir: {path} {what}. {ADVICE}")
+    try:
+        # A stream read once: members are looked at by name and read into memory, never extracted,
+        # so links and paths out of the folder lead nowhere.
+        with tarfile.open(archive, "r|*") as tar:
+            for member in tar:
+                inside = PurePosixPath(member.name)
+                known = inside.name in FILES and str(inside.parent) in (NAME, ".")
+                if member.isreg() and known and (file := tar.extractfile(member)):
+                    yield inside.name, file
+    except (tarfile.TarError, EOFError, zlib.error, LZMAError, OSError) as error:
+        raise DatasetError(
+            f"data_dir: {archive} is damaged, incomplete or no tar archive ({error}). {ADVICE}"
+        ) from error
+
+
+# The three globals of the official files, under the names they were pickled with and resolved
+# here, so that neither imports nor NumPy's moves of `_reconstruct` play a part.
+_ALLOWED = {
+    ("numpy.core.multiarray", "_reconstruct"): np.ndarray(0).__reduce__()[0],
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+}
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    def find_class(self, module, name):
+        if (module, name) not in _ALLOWED:
+            raise pickle.UnpicklingError(
+                f"{module}.{name} is not allowed in a data file, only NumPy arrays are"
+            )
+        return _ALLOWED[module, name]
+
+
+def load_arrays(content: bytes) -> Any:
+    """Unpickle plain values and NumPy arrays; strings of Python 2 become bytes.
+
+    Raises:
+        pickle.UnpicklingError: it names any other class or function; nothing of it is run.
+    """
+    return _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
+
+
+def read_tfds() -> Source:
+    """Read CIFAR-100 from where TensorFlow Datasets keeps its data (`TFDS_DATA_DIR`).
+
+    What is prepared there is read as it is: in a random-access format without TensorFlow, in
+    tfrecord files with it. Otherwise it is downloaded and prepared, which needs TensorFlow. Without
+    network, TensorFlow Datasets would try for minutes: the network is asked first, for seconds.
+
+    Raises:
+        DatasetError: nothing is prepared and the download server cannot be reached.
+        ImportError: a package is missing; the message names the extra.
+    """
+    tfds = _require("tensorflow_datasets", "tfds")
+    builder = tfds.builder("cifar100")
+    if not builder.is_prepared():
+        builder = tfds.builder("cifar100", file_format=RANDOM_ACCESS)
+        if reason := why_unreachable(PROBED_URL, seconds=5):
+            raise DatasetError(
+                f"data_dir: none given, TensorFlow Datasets holds no CIFAR-100 in "
+                f"{builder.data_path}, and {PROBED_URL} cannot be reached ({reason}). On a machine "
+                f"with network: {ADVICE}"
+            )
+        _require("tensorflow", "tfds,tensorflow")
+        config = tfds.download.DownloadConfig(try_download_gcs=False)
+        builder.download_and_prepare(download_config=config)
+    if RANDOM_ACCESS in {each.value for each in builder.info.available_file_formats()}:
+        _require("PIL", "train")
+        train, test = (_collect(builder.as_data_source(split)) for split in ("train", "test"))
+    else:
+        tensorflow = _require("tensorflow", "tfds,tensorflow")
+        if keras.backend.backend() != "tensorflow":
+            # TensorFlow would reserve the accelerator's memory, which the backend needs.
+            tensorflow.config.set_visible_devices([], "GPU")
+        read = (tfds.as_numpy(builder.as_dataset(split)) for split in ("train", "test"))
+        train, test = map(_collect, read)
+    features = builder.info.features
+    return train, test, tuple(features["label"].names), tuple(features["coarse_label"].names)
+
+
+def _collect(examples) -> Split:
+    rows = [(each["image"], each["label"], each["coarse_label"]) for each in examples]
+    images, labels, superclass_labels = zip(*rows, strict=True)
+    return Split(
+        np.stack(images), np.array(labels, np.int32), np.array(superclass_labels, np.int32)
+    )
+
+
+def _require(module: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f"CIFAR-100 by TensorFlow Datasets needs {module} ({error}). Type: pip install "
+            f'"keras-resnext[{extra}]". Or, without it: {ADVICE}'
+        ) from error
+
+
+def why_unreachable(url: str, seconds: float) -> str | None:
+    """Ask for the headers of `url`, through the proxies that the environment names.
+
+    Args:
+        url: http or https.
+        seconds: after which to give up, whatever hangs.
+
+    Returns:
+        None if it answers, else the reason.
+    """
+    reasons = [f"no answer in {seconds:g} seconds"]
+
+    def ask():
+        try:
+            with urllib.request.urlopen(
+                urllib.request.Request(url, method="HEAD"), timeout=seconds
+            ):
+                reasons.append("")
+        except OSError as error:
+            reasons.append(str(error))
+
+    # A thread, because a name lookup knows no timeout; a daemon, so that it holds up no exit.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return reasons[-1] or None

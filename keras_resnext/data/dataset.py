@@ -1,10 +1,21 @@
-"""What every data set of this package looks like once it is in memory."""
+"""What every data set of this package looks like, and how its parts are chosen."""
 
+import hashlib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from keras_resnext.data.decoding import require_pillow
+from keras_resnext.files import atomic_write, escape
 from keras_resnext.preprocessing import Preprocessing
+
+LONGEST_NAME = 200
+SPLIT_SEED = 0
 
 
 class DatasetError(ValueError):
@@ -16,7 +27,8 @@ class Split:
     """One part of a data set.
 
     Attributes:
-        images: uint8 (N, H, W, 3), RGB.
+        images: uint8 (N, H, W, 3), RGB. What reads it takes rows by arrays of indices, so that
+            images need not lie in memory one day.
         labels: int32 (N,), indices into `Dataset.class_names`.
         superclass_labels: int32 (N,), indices into `Dataset.superclass_names`.
     """
@@ -49,17 +61,20 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set with its split made.
+    """A data set in three parts.
 
     Attributes:
-        name: what `load` was asked for.
-        train: the samples to learn from.
+        name: what `load_dataset` was asked for.
+        train: the samples to train on.
         validation: held out of the training samples, to choose by.
         test: the samples to report on.
         class_names: names of the classes, by label.
         superclass_names: names of the groups of classes, by superclass label.
-        preprocessing: what images of any size go through to become such as these, and these to
-            become the network's input.
+        preprocessing: what turned images of any size into these, and turns these into the
+            network's input.
+
+    Raises:
+        DatasetError: a class name cannot be shown or written, see `check_class_names`.
     """
 
     name: str
@@ -70,9 +85,12 @@ class Dataset:
     superclass_names: tuple[str, ...]
     preprocessing: Preprocessing
 
+    def __post_init__(self):
+        check_class_names(self.class_names)
+
     @property
     def num_classes(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return len(self.class_names)
 
     @property
@@ -80,3 +98,110 @@ class Dataset:
         """Height, width and channels of one image, whatever the backend's data format."""
         height, width, channels = self.train.images.shape[1:]
         return height, width, channels
+
+
+def check_class_names(names: Sequence[str]) -> None:
+    """Refuse names that would break files and tables later: here, so that no training is lost.
+
+    Everything else is a name: those who draw it switch matplotlib's mathematics off, those who
+    write a table pad it by `files.pad`, and files take `safe_name`.
+
+    Raises:
+        DatasetError: a name is empty, over 200 characters, not UTF-8, or has a line break or
+            another control character; or two are equal.
+    """
+    for name in names:
+        categories = {unicodedata.category(character) for character in name}
+        if categories & {"Cc", "Zl", "Zp"}:
+            reason = "has a line break or another control character"
+        elif "Cs" in categories:
+            reason = "is not UTF-8"
+        elif not name.strip() or len(name) > LONGEST_NAME:
+            reason = f"has {len(name.strip())} characters, expected 1 to {LONGEST_NAME}"
+        else:
+            continue
+        raise DatasetError(
+            f"data_dir: the class name '{escape(name[:LONGEST_NAME])}' {reason}; rename its folder"
+        )
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise DatasetError(f"class_names: expected each once, got {repeated[0]!r} twice or more")
+
+
+def sort_by_content(split: Split) -> tuple[Split, list[bytes]]:
+    """Put samples in the order of their keys: the image's SHA-256, then the label bytes.
+
+    Order, identity and split of a data set come from its content alone, whatever the source.
+
+    Args:
+        split: at most 256 classes and superclasses.
+
+    Returns:
+        The split in canonical order, and its keys. Samples with equal keys are equal.
+    """
+    samples = zip(split.images, split.labels, split.superclass_labels, strict=True)
+    keys = [
+        hashlib.sha256(np.ascontiguousarray(image)).digest() + bytes(labels)
+        for image, *labels in samples
+    ]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    return split.take(np.array(order, np.int64)), [keys[i] for i in order]
+
+
+def ranked(keys: Sequence[bytes], labels: np.ndarray) -> dict[int, list[int]]:
+    """List the rows of each class in the order in which they are held out.
+
+    That is the order of a hash of content and seed: no random generator, whose stream another
+    NumPy could change, and no dependence on names or on the order given. Images that occur more
+    than once are left out, also under different labels, so that none is on both sides of a split.
+
+    Args:
+        keys: as `sort_by_content` gives them; of the image their first 32 bytes.
+        labels: int (N,).
+
+    Returns:
+        Rows by label, for every label that occurs.
+    """
+    copies = Counter(key[:32] for key in keys)
+    salt = SPLIT_SEED.to_bytes(8, "big")
+    rows: dict[int, list[int]] = {label: [] for label in np.unique(labels).tolist()}
+    for row, key in enumerate(keys):
+        if copies[key[:32]] == 1:
+            rows[int(labels[row])].append(row)
+    for members in rows.values():
+        members.sort(key=lambda row: hashlib.sha256(salt + keys[row]).digest())
+    return rows
+
+
+def safe_name(class_name: str) -> str:
+    """Return a file name for a class, without suffix: its own one, whatever characters it has.
+
+    Letters, digits, "-" and "_" stay. Where that changes a name or it is long, a hash of it
+    follows, so that "a b" and "a_b" get different files.
+    """
+    plain = re.sub(r"[^\w-]+", "_", class_name)[:40]
+    if plain == class_name:
+        return plain
+    return f"{plain}-{hashlib.sha256(class_name.encode()).hexdigest()[:8]}"
+
+
+def write_examples(folder: Path, dataset: Dataset, most: int = 12) -> None:
+    """Write `examples/CLASS.png`, the first test image of each class, to try a prediction on.
+
+    Args:
+        folder: of a run.
+        dataset: gives images and class names.
+        most: classes of which to write one, the first by label.
+
+    Raises:
+        ImportError: Pillow is not installed.
+        OSError: they cannot be written.
+    """
+    require_pillow("writing images")
+    from PIL import Image
+
+    (folder / "examples").mkdir(exist_ok=True)
+    for label, name in enumerate(dataset.class_names[:most]):
+        found = np.flatnonzero(dataset.test.labels == label)
+        if len(found):
+            with atomic_write(folder / "examples" / f"{safe_name(name)}.png") as temporary:
+                Image.fromarray(dataset.test.images[found[0]]).save(temporary)

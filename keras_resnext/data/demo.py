@@ -1,9 +1,9 @@
-"""A data set made by code: textures and shapes, to try everything without a download."""
+"""A synthetic data set, textures and shapes, to try everything without a download."""
 
 import numpy as np
 
 from keras_resnext.data.dataset import Dataset, Split
-from keras_resnext.preprocessing import fitted
+from keras_resnext.preprocessing import whole_image
 
 SIZE = 32
 SEED = 20161116  # the day the ResNeXt paper appeared
@@ -25,9 +25,9 @@ def load_demo(
 ) -> Dataset:
     """Make the demo set.
 
-    Twelve classes, equally many images of each in every part. Size, place, tilt, both colours, a
-    brightness gradient and noise vary from image to image, and neither colour nor any single
-    pixel tells the class: a linear model fails, a small convolutional network does not.
+    Twelve classes, equally many images of each in every part. Size, place, tilt, both colors, a
+    brightness gradient and noise vary from image to image, and neither color nor any single
+    pixel gives the class away: a linear model fails, a small convolutional network does not.
 
     Only integer draws, uniform floats, the four operations and the square root are used, each
     exactly defined by IEEE 754, so that the bytes are the same on every platform.
@@ -51,7 +51,7 @@ def load_demo(
         test=test,
         class_names=CLASS_NAMES,
         superclass_names=SUPERCLASS_NAMES,
-        preprocessing=fitted(
+        preprocessing=whole_image(
             SIZE,
             (float(mean[0]), float(mean[1]), float(mean[2])),
             (float(std[0]), float(std[1]), float(std[2])),
@@ -83,11 +83,11 @@ def _uniform(rng, low, high, count):
     return (low + (high - low) * rng.random(count))[:, None, None]
 
 
-def _grid(count, rng, centre, spread, tilt):
-    """Pixel coordinates about a random centre, turned a little: x and y, (count, 32, 32)."""
+def _grid(count, rng, center, spread, tilt):
+    """Pixel coordinates about a random center, turned a little: x and y, (count, 32, 32)."""
     axis = np.arange(SIZE) - (SIZE - 1) / 2
-    x = axis[None, None, :] - _uniform(rng, centre - spread, centre + spread, count)
-    y = axis[None, :, None] - _uniform(rng, centre - spread, centre + spread, count)
+    x = axis[None, None, :] - _uniform(rng, center - spread, center + spread, count)
+    y = axis[None, :, None] - _uniform(rng, center - spread, center + spread, count)
     half = _uniform(rng, -tilt, tilt, count)  # tangent of half the angle
     cosine, sine = (1 - half * half) / (1 + half * half), 2 * half / (1 + half * half)
     return cosine * x - sine * y, sine * x + cosine * y
@@ -105,7 +105,7 @@ def _edge(distance):
 
 
 def _texture(name, count, rng):
-    x, y = _grid(count, rng, centre=0, spread=8, tilt=0.07)
+    x, y = _grid(count, rng, center=0, spread=8, tilt=0.07)
     period = _uniform(rng, 5, 9, count)
     if name == "horizontal stripes":
         field = _wave(y, period)
@@ -125,7 +125,7 @@ def _texture(name, count, rng):
 
 
 def _shape(name, count, rng):
-    x, y = _grid(count, rng, centre=0, spread=5, tilt=0.07)
+    x, y = _grid(count, rng, center=0, spread=5, tilt=0.07)
     size = _uniform(rng, 6, 10, count)
     line = _uniform(rng, 1.2, 1.8, count)  # half the width of a stroke
     radius = np.sqrt(x * x + y * y)
@@ -146,10 +146,10 @@ def _shape(name, count, rng):
 
 
 def _paint(coverage, rng):
-    """Colour figure and ground, light and noise on top: uint8 (N, 32, 32, 3)."""
+    """Color figure and ground, light and noise on top: uint8 (N, 32, 32, 3)."""
     count = len(coverage)
     ground = rng.integers(40, 216, size=(count, 1, 1, 3)).astype(np.float32)
-    # Brighter or darker by channel, at random: no colour and no contrast belongs to a class.
+    # Brighter or darker by channel, at random: no color and no contrast belongs to a class.
     step = rng.integers(40, 90, size=(count, 1, 1, 3)).astype(np.float32)
     figure = ground + step * (1 - 2 * rng.integers(0, 2, size=(count, 1, 1, 3))).astype(np.float32)
     image = ground + coverage[..., None] * (figure - ground)

@@ -1,6 +1,7 @@
-"""TrivialAugment Wide: one operation an image, of a random strength, by Pillow."""
+"""TrivialAugment Wide: one operation of random strength per image; and rotation. Both by Pillow."""
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,11 +13,11 @@ STEPS = 30
 
 
 class Range(NamedTuple):
-    """The magnitudes of an operation: 31, evenly from `first` to `last`, if `signed` of any sign.
+    """The 31 magnitudes of an operation, evenly from `first` to `last`, if `signed` of either sign.
 
-    Shears are tangents, translations pixels, rotations degrees; the four of an image's looks are
-    what is added to 1, the factor that leaves it alone; then come bits kept and the lowest pixel
-    value to invert.
+    Shears are tangents, translations pixels, rotations degrees; for brightness, color, contrast
+    and sharpness they are added to 1, the factor that changes nothing; posterize keeps this many
+    bits, and solarize inverts from this pixel value on.
     """
 
     first: float = 0.0
@@ -43,26 +44,12 @@ RANGES = {
 NAMES = tuple(RANGES)
 
 
-def require_pillow() -> None:
-    """Find out now whether the operations can be computed.
-
-    Raises:
-        ImportError: Pillow is not installed.
-    """
-    try:
-        import PIL.Image  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            'TrivialAugment needs pillow. Type: pip install "keras-resnext[scripts]"'
-        ) from error
-
-
 def draw_operations(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Draw an operation and its magnitude for each image (Müller & Hutter 2021).
 
     The operations, and the 31 magnitudes of each, are those of
     `torchvision.transforms.TrivialAugmentWide`, equally likely. Keras has no TrivialAugment; its
-    `RandAugment` draws the operations once a batch, by a generator of the backend's own.
+    `RandAugment` draws the operations once per batch, by a generator of the backend's own.
 
     Args:
         count: B, images.
@@ -87,18 +74,41 @@ def transform(
         images: uint8 (B, H, W, 3).
         operations: int (B,), indices into `NAMES`.
         magnitudes: float (B,), as `Range` explains.
-        fill: uint8 (3,), the colour that shears, translations and rotations uncover.
+        fill: uint8 (3,), the color that shears, translations and rotations uncover.
 
     Returns:
         uint8 (B, H, W, 3), a copy.
     """
+    color = tuple(fill.tolist())
+    return _each(
+        images,
+        lambda image, i: transform_one(image, NAMES[operations[i]], float(magnitudes[i]), color),
+    )
+
+
+def rotate(images: np.ndarray, degrees: np.ndarray, fill: np.ndarray) -> np.ndarray:
+    """Rotate each image about its center, to the nearest pixel, keeping the size.
+
+    Equal to what `torchvision.transforms.RandomRotation` makes of PIL images by default.
+
+    Args:
+        images: uint8 (B, H, W, 3).
+        degrees: float (B,), counterclockwise.
+        fill: uint8 (3,), the color outside the image.
+
+    Returns:
+        uint8 (B, H, W, 3), a copy.
+    """
+    color = tuple(fill.tolist())
+    return _each(images, lambda image, i: image.rotate(float(degrees[i]), fillcolor=color))
+
+
+def _each(images: np.ndarray, function: Callable[["Image", int], "Image"]) -> np.ndarray:
     from PIL import Image
 
-    colour = tuple(fill.tolist())
     result = np.empty_like(images)
-    for i, (operation, magnitude) in enumerate(zip(operations, magnitudes, strict=True)):
-        image = Image.fromarray(images[i])
-        result[i] = transform_one(image, NAMES[operation], float(magnitude), colour)
+    for i, image in enumerate(images):
+        result[i] = function(Image.fromarray(image), i)
     return result
 
 
