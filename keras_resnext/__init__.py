@@ -4,6 +4,11 @@ from keras_resnext.backend import check_backend
 
 check_backend()  # before Keras is imported, and fails in many lines where one would do
 
+from keras_resnext.checkpoint import (  # noqa: E402
+    Checkpoint,
+    open_checkpoint,
+    write_checkpoint,
+)
 from keras_resnext.features import FeatureInfo, feature_extractor, feature_info  # noqa: E402
 from keras_resnext.forms import transfer_weights  # noqa: E402
 from keras_resnext.layers import BatchNorm, GroupedConv2D  # noqa: E402
@@ -13,7 +18,6 @@ from keras_resnext.models import (  # noqa: E402
     ResNeXt50,
     ResNeXt101,
     ResNeXt152,
-    from_file,
     from_preset,
 )
 from keras_resnext.preprocessing import (  # noqa: E402
@@ -21,11 +25,12 @@ from keras_resnext.preprocessing import (  # noqa: E402
     decode_predictions,
     preprocess_input,
 )
-from keras_resnext.presets import PRESETS  # noqa: E402
+from keras_resnext.weights.presets import PRESETS  # noqa: E402
 
 __all__ = [
     "PRESETS",
     "BatchNorm",
+    "Checkpoint",
     "FeatureInfo",
     "GroupedConv2D",
     "Preprocessing",
@@ -37,8 +42,9 @@ __all__ = [
     "decode_predictions",
     "feature_extractor",
     "feature_info",
-    "from_file",
     "from_preset",
+    "open_checkpoint",
     "preprocess_input",
     "transfer_weights",
+    "write_checkpoint",
 ]

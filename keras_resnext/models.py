@@ -1,35 +1,45 @@
 """The `ResNeXt` builder and the named models (Xie et al., CVPR 2017, table 1 and section 5.3)."""
 
+import logging
 import os
+import re
 from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import replace
 
 import keras
 from keras import layers
 
 from keras_resnext.architecture import Architecture
-from keras_resnext.arguments import (
-    POOLINGS,
-    check_architecture,
-    check_image,
-    check_preset,
-    check_top,
-    classes_of,
-    image_input,
-    size_of,
-    stem_for,
-    stem_of,
+from keras_resnext.architecture import stage_blocks as blocks_of
+from keras_resnext.blocks import (
+    FORMS,
+    STEM_CHANNELS,
+    STEMS,
+    Bottleneck,
+    bottleneck,
+    channel_axis,
 )
-from keras_resnext.blocks import FORMS, STEMS, Bottleneck, bottleneck
-from keras_resnext.presets import PRESETS
-from keras_resnext.weights.loading import find_weights, load_weights, read_weights
+from keras_resnext.checkpoint import Checkpoint, of_preset, open_checkpoint
+from keras_resnext.features import assign
+from keras_resnext.weights.layers import HEAD, OURS, LayerWeights
+from keras_resnext.weights.presets import differences, find_preset
+
+REDUCES = ("dense", "grouped")
+SHORTCUTS = ("projection", "average_pool")
+POOLINGS = {
+    "avg": layers.GlobalAveragePooling2D,
+    "max": layers.GlobalMaxPooling2D,
+}
+CIFAR_SIZE = 32  # pixels
+IMAGENET_SIZE = 224
+LARGEST_CIFAR_SIZE = 64  # of images that are small without a stem that shrinks them
 
 # PyTorch's `Linear`, which the published weights started from: uniform in +-1/sqrt(features).
 HEAD_INITIALIZER = {
     "class_name": "VarianceScaling",
     "config": {"scale": 1 / 3, "mode": "fan_in", "distribution": "uniform"},
 }
+logger = logging.getLogger("keras_resnext")
 
 
 def ResNeXt(
@@ -42,7 +52,7 @@ def ResNeXt(
     shortcut: str = "projection",
     squeeze_excitation: bool = False,
     include_top: bool = True,
-    weights: str | os.PathLike | None = None,
+    weights: str | os.PathLike | Checkpoint | None = None,
     input_tensor=None,
     input_shape: tuple[int | None, int | None, int | None] | None = None,
     pooling: str | None = None,
@@ -53,11 +63,11 @@ def ResNeXt(
     """Build a ResNeXt with the functional API.
 
     Args:
-        stage_blocks: number of blocks in each stage. Stage s has 64 * 2**s planes (s from 0), puts
-            out four times as many channels, and halves height and width, the first stage excepted.
-        cardinality: paths a block (C in the paper), the groups of its 3x3 convolution.
-        base_width: channels a path at 64 planes (d in the paper: "32x4d" is C=32, d=4). A path of
-            a block with p planes has `p * base_width // 64` channels.
+        stage_blocks: number of blocks in each stage. Stage s has 64 * 2**s planes (s from 0), four
+            times as many output channels, and halves height and width, except for the first.
+        cardinality: paths per block (C in the paper), the groups of its 3x3 convolution.
+        base_width: channels per path at 64 planes (d in the paper: "32x4d" is C=32, d=4). A path
+            of a block with p planes has `p * base_width // 64` channels.
         stem: `"cifar"`, a 3x3 convolution at full size (section 5.3), or one that quarters the size
             by stride and max pooling: `"imagenet"`, a 7x7 convolution (table 1), `"deep"`, three
             of 3x3 (ResNet-D, He et al., CVPR 2019), or `"deep_tiered"`, three that widen (timm's
@@ -70,14 +80,13 @@ def ResNeXt(
             grouped too, as in a widespread PyTorch implementation for CIFAR-100.
         shortcut: how a shortcut halves the size: `"projection"`, by the stride of its 1x1
             convolution, or `"average_pool"`, by 2x2 means before it (ResNet-D).
-        squeeze_excitation: whether each block weighs its channels (SE-ResNeXt, Hu et al., CVPR
-            2018).
+        squeeze_excitation: whether each block reweights its channels (SE-ResNeXt, Hu et al.,
+            CVPR 2018).
         include_top: whether to end in pooling and a dense layer of `classes` outputs.
         weights: `None` for random weights; `"imagenet"`, the recommended ones of this network that
-            are published; the name or tag of others, such as `"a1_in1k"` (docs/presets lists all);
-            or a file: `.weights.h5`, `.keras`, or a `.pth`, `.safetensors` or `.h5` of torchvision,
-            timm, keras-applications or the original code. Weights of one form of the block load
-            into any.
+            are published; the tag of others, such as `"a1_in1k"` (docs/presets.md lists all); or a
+            checkpoint: all that `keras_resnext.open_checkpoint` opens. Weights of one form of the
+            block load into any.
         input_tensor: tensor to build on, instead of a new input.
         input_shape: shape of one image, in the current image data format, without the batch.
             Height and width may be `None`. Default: the size that published weights are used at;
@@ -91,7 +100,7 @@ def ResNeXt(
 
     Returns:
         A `keras.Model` from images (batch, height, width, channels), or channels first where
-        `keras.config.image_data_format()` says so, normalised by the caller, to (batch, classes).
+        `keras.config.image_data_format()` says so, normalized by the caller, to (batch, classes).
         The head computes in float32 under the mixed precision policies.
 
     Raises:
@@ -108,30 +117,172 @@ def ResNeXt(
         squeeze_excitation,
         reduce,
     )
-    check_architecture(architecture, block)
-    check_top(include_top, pooling, classes)
-    source = find_weights(weights, architecture)
-    check_preset(source, include_top, classes)
-    # A file tells how its network begins; a download waits until everything else is right.
-    loaded = read_weights(source) if isinstance(source, Path) else None
-    stem = stem or stem_of(source, loaded)
-    size = size_of(source, stem) if include_top else None
-    image = image_input(input_tensor, input_shape, size)
-    stem = stem or stem_for(image)
-    classes = classes or classes_of(source, loaded, stem)
-    check_image(image, len(stage_blocks), stem, source)
+    _check_architecture(architecture, block)
+    source = _find(weights, architecture)
+    if source is not None:
+        if stem is None:
+            architecture = replace(architecture, stem=source.architecture.stem)
+        if wrong := differences(source.architecture, architecture):
+            raise ValueError(
+                f"weights: {source.name} is of {source.architecture}; build with {wrong}, or by "
+                "keras_resnext.from_preset."
+            )
+        if include_top and classes not in (None, source.classes):
+            raise ValueError(
+                f"classes={classes}: the classifier of weights={source.name!r} has "
+                f"{source.classes or 'no classes'}; leave classes out, or build by "
+                "keras_resnext.from_preset(..., classes=...) for a fresh classifier."
+            )
+    elif stem is None:
+        stem = _stem_for(input_tensor, input_shape)
+        architecture = replace(architecture, stem=stem)
+    return _build(
+        architecture,
+        block=block,
+        source=source,
+        include_top=include_top,
+        classes=classes,
+        input_tensor=input_tensor,
+        input_shape=input_shape,
+        pooling=pooling,
+        classifier_activation=classifier_activation,
+        name=name,
+    )
 
-    x = STEMS[stem](image)
-    for stage, count in enumerate(stage_blocks, start=1):
+
+def from_preset(
+    checkpoint: str | os.PathLike | Checkpoint,
+    include_top: bool = True,
+    classes: int | None = None,
+    input_tensor=None,
+    input_shape: tuple[int | None, int | None, int | None] | None = None,
+    pooling: str | None = None,
+    classifier_activation: str | None = "softmax",
+    name: str | None = None,
+    *,
+    block: str = "grouped",
+) -> keras.Model:
+    """Build the network of a checkpoint, and load its weights.
+
+    Args:
+        checkpoint: a built-in preset, such as `"resnext50_32x4d.a1_in1k"` (docs/presets.md lists
+            all); `"hf://owner/name"`, a repository in timm's layout; the folder of a run; or a
+            file: `.safetensors`, `.weights.h5`, `.keras`, `.pth`.
+        include_top: whether to end in pooling and a classifier.
+        classes: number of classes. Other than the checkpoint's: the classifier is initialized
+            afresh. Default: the checkpoint's; where it has no classifier, the network has none.
+        input_tensor: tensor to build on, instead of a new input.
+        input_shape: shape of one image. Default: the size that the checkpoint is used at.
+        pooling: without top, `None`, `"avg"` or `"max"`.
+        classifier_activation: of the last layer; `None` gives the logits.
+        name: name of the model. Default: that of the checkpoint.
+        block: form of the block, as of `ResNeXt`.
+
+    Returns:
+        A `keras.Model`, as by `ResNeXt`.
+
+    Raises:
+        ValueError: there is no such checkpoint, or an argument is impossible.
+        ConnectionError: the weights are not in the cache, and cannot be downloaded.
+        ImportError: they are in a `.pth`, and PyTorch is not installed.
+    """
+    source = open_checkpoint(checkpoint)
+    if include_top and classes is None and source.classes is None:
+        logger.warning("%s has no classifier: built without top; pass classes=N", source.source)
+        include_top = False
+    _check_architecture(source.architecture, block)
+    return _build(
+        source.architecture,
+        block=block,
+        source=source,
+        include_top=include_top,
+        classes=classes,
+        input_tensor=input_tensor,
+        input_shape=input_shape,
+        pooling=pooling,
+        classifier_activation=classifier_activation,
+        name=name or re.sub(r"\W", "_", source.name.split(".")[0]),
+    )
+
+
+def load_weights(
+    model: keras.Model, weights: LayerWeights, source: str, *, any_head: bool = False
+) -> None:
+    """Set the weights of a `ResNeXt`, its blocks in any form, with or without the classifier.
+
+    Args:
+        model: the network; layers of the user's in it stay as they are.
+        weights: to load.
+        source: where they are from, for messages.
+        any_head: whether to leave the model's classifier as it is where the weights have none, or
+            one for other classes.
+
+    Raises:
+        ValueError: they do not fit; the message names the tensors. Nothing is changed.
+    """
+    core = [layer for layer in model.layers if OURS.match(layer.name)]
+    heads = [layer.units for layer in core if layer.name == HEAD]
+    arrays = dict(weights.arrays)
+    if not heads or (any_head and weights.classes != heads[0]):
+        arrays.pop(HEAD, None)
+    pooled = any(layer.name.endswith("_shortcut_pool") for layer in core)
+    several = any(layer.name.startswith("stage2_") for layer in core)
+    try:
+        if several and pooled != (weights.shortcut == "average_pool"):
+            raise ValueError(f'they are of a network with shortcut="{weights.shortcut}"')
+        assign(arrays, core, optional=[HEAD] if any_head else [])
+    except ValueError as error:
+        found = weights.architecture()
+        told = f" They are those of {found}." if found else ""
+        raise ValueError(f"weights: {source} does not fit {model.name}: {error}.{told}") from None
+
+
+def _find(weights, architecture) -> Checkpoint | None:
+    """The checkpoint that `weights=` stands for."""
+    if weights is None or isinstance(weights, Checkpoint):
+        return weights
+    text = os.fspath(weights)
+    plain = re.fullmatch(r"\w+", text) and not os.path.exists(text)  # a tag or "imagenet"
+    return of_preset(find_preset(text, architecture)) if plain else open_checkpoint(weights)
+
+
+def _build(
+    architecture: Architecture,
+    *,
+    block,
+    source: Checkpoint | None,
+    include_top,
+    classes,
+    input_tensor,
+    input_shape,
+    pooling,
+    classifier_activation,
+    name,
+) -> keras.Model:
+    """Build a network, and load a checkpoint's weights; all is checked before a download."""
+    _check_top(include_top, pooling, classes)
+    size = _size(source, architecture.stem) if include_top else None
+    image = _image_input(input_tensor, input_shape, size)
+    _check_image(image, architecture)
+    classes = classes or (source and source.classes) or _classes_for(architecture.stem)
+    weights = source.weights() if source else None
+    if source and weights and weights.channels != image.shape[channel_axis()]:
+        raise ValueError(
+            f"The input has the shape {tuple(image.shape)}: {source.name} is for images of "
+            f"{weights.channels} channels."
+        )
+
+    x = STEMS[architecture.stem](image)
+    for stage, count in enumerate(architecture.stage_blocks, start=1):
         for index in range(1, count + 1):
             sizes = Bottleneck(
                 planes=64 * 2 ** (stage - 1),
                 stride=2 if stage > 1 and index == 1 else 1,
-                cardinality=cardinality,
-                base_width=base_width,
-                grouped_reduce=reduce == "grouped",
-                shortcut=shortcut,
-                squeeze_excitation=squeeze_excitation,
+                cardinality=architecture.cardinality,
+                base_width=architecture.base_width,
+                grouped_reduce=architecture.reduce == "grouped",
+                shortcut=architecture.shortcut,
+                squeeze_excitation=architecture.squeeze_excitation,
                 name=f"stage{stage}_block{index}",
             )
             x = bottleneck(x, sizes, FORMS[block])
@@ -142,25 +293,144 @@ def ResNeXt(
             activation=classifier_activation,
             kernel_initializer=HEAD_INITIALIZER,
             dtype=_head_dtype(),
-            name="predictions",
+            name=HEAD,
         )(x)
     elif pooling:
         x = POOLINGS[pooling](name=f"{pooling}_pool")(x)
 
     sources = keras.utils.get_source_inputs(image)
     model = keras.Model(sources[0] if len(sources) == 1 else sources, x, name=name)
-    if source is not None:
-        load_weights(model, loaded or read_weights(source), source)
+    if source and weights:
+        load_weights(model, weights, source.name, any_head=True)
     return model
 
 
-def _named(name: str, stage_blocks: Sequence[int], doc: str, *, grouped_stage_blocks=None, **sizes):
+def in_data_format(shape: tuple) -> tuple:
+    """(height, width, channels) in the order of the current image data format."""
+    first = keras.config.image_data_format() == "channels_first"
+    return (shape[2], *shape[:2]) if first else shape
+
+
+def _check_architecture(architecture: Architecture, block: str) -> None:
+    """Make sure that a network can be built so."""
+    stage_blocks, cardinality = architecture.stage_blocks, architecture.cardinality
+    if not stage_blocks or not all(_is_positive(count) for count in stage_blocks):
+        raise ValueError(
+            f"stage_blocks={stage_blocks!r} must hold the number of blocks of each stage, one or "
+            "more, such as (3, 4, 6, 3)."
+        )
+    for argument in ("cardinality", "base_width"):
+        if not _is_positive(value := getattr(architecture, argument)):
+            raise ValueError(f"{argument}={value!r} must be a positive integer.")
+    for argument, value, known in (
+        ("stem", architecture.stem, STEMS),
+        ("block", block, FORMS),
+        ("reduce", architecture.reduce, REDUCES),
+        ("shortcut", architecture.shortcut, SHORTCUTS),
+    ):
+        if value not in known:
+            raise ValueError(f"{argument}={value!r} is unknown; use one of {_quoted(known)}.")
+    if architecture.reduce == "grouped" and STEM_CHANNELS % cardinality:
+        divisors = [c for c in range(1, STEM_CHANNELS + 1) if STEM_CHANNELS % c == 0]
+        raise ValueError(
+            f"cardinality={cardinality} does not divide the {STEM_CHANNELS} channels of the stem, "
+            f'which reduce="grouped" splits into that many groups; use one of '
+            f'{", ".join(map(str, divisors))}, or reduce="dense".'
+        )
+
+
+def _check_top(include_top, pooling, classes):
+    """Make sure that pooling is known, and classes are a number."""
+    if pooling is not None and pooling not in POOLINGS:
+        raise ValueError(f"pooling={pooling!r} is unknown; use None or one of {_quoted(POOLINGS)}.")
+    if classes is not None and not _is_positive(classes):
+        raise ValueError(f"classes={classes!r} must be a positive integer.")
+
+
+def _image_input(input_tensor, input_shape, size):
+    """The tensor to build on: the given one, or a new input."""
+    if input_shape is not None and (
+        len(input_shape) != 3 or not all(n is None or _is_positive(n) for n in input_shape)
+    ):
+        raise ValueError(
+            f"input_shape={input_shape!r} must be the shape of one image, such as (32, 32, 3), in "
+            f"the data format {keras.config.image_data_format()!r}; height and width may be None."
+        )
+    if input_tensor is None:
+        return keras.Input(input_shape or in_data_format((size, size, 3)))
+    if not keras.backend.is_keras_tensor(input_tensor):
+        input_tensor = keras.Input(tensor=input_tensor)
+    shape = tuple(input_tensor.shape[1:])
+    if len(shape) != 3 or (input_shape is not None and shape != tuple(input_shape)):
+        raise ValueError(
+            f"input_tensor has the shape {tuple(input_tensor.shape)}, which does not fit "
+            f"{'a batch of images' if input_shape is None else f'input_shape={input_shape!r}'}."
+        )
+    return input_tensor
+
+
+def _size(source: Checkpoint | None, stem: str) -> int:
+    """Height and width of the images where the user names none, in pixels."""
+    if source and source.preprocessing:
+        return source.preprocessing.image_size
+    return CIFAR_SIZE if stem == "cifar" else IMAGENET_SIZE
+
+
+def _stem_for(input_tensor, input_shape) -> str:
+    """The stem that fits the size of the images, where nothing else names one."""
+    shape = input_shape if input_tensor is None else tuple(input_tensor.shape[1:])
+    if not shape or len(shape) != 3:
+        return "cifar"
+    sizes = [size for size in _height_and_width(shape) if isinstance(size, int)]
+    return "imagenet" if max(sizes, default=0) > LARGEST_CIFAR_SIZE else "cifar"
+
+
+def _classes_for(stem: str) -> int:
+    return 100 if stem == "cifar" else 1000
+
+
+def _check_image(image, architecture: Architecture) -> None:
+    """Make sure that the images can go through all stages."""
+    if image.shape[channel_axis()] is None:
+        raise ValueError(
+            f"The input has the shape {tuple(image.shape)}: the number of channels must be known, "
+            f"in the data format {keras.config.image_data_format()!r}."
+        )
+    stem, stages = architecture.stem, len(architecture.stage_blocks)
+    smallest = (1 if stem == "cifar" else 4) * 2 ** (stages - 1)
+    height, width = _height_and_width(image.shape[1:])
+    if any(size is not None and size < smallest for size in (height, width)):
+        raise ValueError(
+            f"The input is {height}x{width} pixels; stem={stem!r} and {stages} stages divide the "
+            f"size by {smallest}, so height and width must be at least {smallest}."
+        )
+
+
+def _height_and_width(shape):
+    return shape[1:] if channel_axis() == 1 else shape[:2]
+
+
+def _is_positive(value):
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _quoted(names):
+    return ", ".join(repr(name) for name in names)
+
+
+def _head_dtype():
+    """Mixed precision keeps the logits, and the loss on them, in float32."""
+    half = keras.config.dtype_policy().compute_dtype in ("float16", "bfloat16")
+    return "float32" if half else None
+
+
+def _named(name: str, doc: str, **sizes):
     """`ResNeXt` with fixed stages, and its arguments in the order of keras.applications."""
     default_name = name.lower()
 
     def build(
         include_top: bool = True,
-        weights: str | os.PathLike | None = None,
+        weights: str | os.PathLike | Checkpoint | None = None,
         input_tensor=None,
         input_shape: tuple[int | None, int | None, int | None] | None = None,
         pooling: str | None = None,
@@ -176,9 +446,8 @@ def _named(name: str, stage_blocks: Sequence[int], doc: str, *, grouped_stage_bl
         shortcut: str = "projection",
         squeeze_excitation: bool = False,
     ) -> keras.Model:
-        grouped = reduce == "grouped" and grouped_stage_blocks
         return ResNeXt(
-            grouped_stage_blocks if grouped else stage_blocks,
+            blocks_of(default_name, reduce),
             cardinality=cardinality,
             base_width=base_width,
             stem=stem,
@@ -210,112 +479,23 @@ _NAMED_DOC = """
 
 ResNeXt29 = _named(
     "ResNeXt29",
-    (3, 3, 3),
     """ResNeXt-29 for CIFAR (section 5.3), 8x64d unless said otherwise; 16x64d is larger.""",
     cardinality=8,
     base_width=64,
 )
 ResNeXt50 = _named(
     "ResNeXt50",
-    (3, 4, 6, 3),
     """ResNeXt-50 32x4d (table 1); with no argument, for CIFAR-100: 32x32x3 to 100 classes.""",
 )
 ResNeXt101 = _named(
     "ResNeXt101",
-    (3, 4, 23, 3),
     """ResNeXt-101, 32x4d unless said otherwise (table 4); with no argument, for CIFAR-100.""",
 )
 ResNeXt152 = _named(
     "ResNeXt152",
-    (3, 8, 36, 3),
     """ResNeXt-152 32x4d; with no argument, for CIFAR-100.
 
     The stages are those of ResNet-152: 3, 8, 36, 3 blocks. With `reduce="grouped"` they are
     3, 4, 36, 3: the PyTorch implementation for CIFAR-100 that groups the first 1x1 has four blocks
     in its second stage, and its published accuracy belongs to that network.""",
-    grouped_stage_blocks=(3, 4, 36, 3),
 )
-
-
-def from_preset(
-    preset: str,
-    include_top: bool = True,
-    input_tensor=None,
-    input_shape: tuple[int | None, int | None, int | None] | None = None,
-    pooling: str | None = None,
-    classifier_activation: str | None = "softmax",
-    name: str | None = None,
-    *,
-    block: str = "grouped",
-) -> keras.Model:
-    """Build the network of a published set of weights, and load them.
-
-    Args:
-        preset: full name, such as `"seresnext26d_32x4d.bt_in1k"`; docs/presets lists all.
-        include_top: as of `ResNeXt`, like the following.
-        input_tensor: tensor to build on.
-        input_shape: shape of one image.
-        pooling: without top, `None`, `"avg"` or `"max"`.
-        classifier_activation: of the last layer; `None` gives the logits.
-        name: name of the model. Default: that of the architecture.
-        block: form of the block.
-
-    Raises:
-        ValueError: if there is no such set, or an argument is impossible.
-        ConnectionError: if the weights are not in the cache and cannot be downloaded.
-    """
-    if preset not in PRESETS:
-        raise ValueError(
-            f"preset={preset!r} is unknown; published weights are {', '.join(PRESETS)}."
-        )
-    found = PRESETS[preset]
-    return ResNeXt(
-        **asdict(found.architecture),
-        weights=found.name,
-        include_top=include_top,
-        input_tensor=input_tensor,
-        input_shape=input_shape,
-        pooling=pooling,
-        classifier_activation=classifier_activation,
-        name=name or found.architecture_name,
-        block=block,
-    )
-
-
-def from_file(
-    path: str | os.PathLike, classifier_activation: str | None = "softmax", name: str | None = None
-) -> keras.Model:
-    """Build the network that a file's weights are of, and load them.
-
-    Args:
-        path: `.weights.h5`, `.keras`, or a `.pth`, `.safetensors` or `.h5` of torchvision, timm,
-            keras-applications or the original code.
-        classifier_activation: of the last layer; `None` gives the logits.
-        name: name of the model. Default: that of the file.
-
-    Returns:
-        A `keras.Model` as `ResNeXt` gives it; without top where the file has no classifier.
-
-    Raises:
-        ValueError: the file is not there, cannot be read, or is of no ResNeXt.
-    """
-    path = Path(path).expanduser()
-    weights = read_weights(path)
-    architecture = weights.architecture()
-    if architecture is None:
-        raise ValueError(f"weights: {path} holds no whole ResNeXt")
-    model = ResNeXt(
-        **asdict(architecture),
-        include_top=weights.classes is not None,
-        classes=weights.classes,
-        classifier_activation=classifier_activation,
-        name=name or path.name.split(".")[0].replace("-", "_"),
-    )
-    load_weights(model, weights, path)
-    return model
-
-
-def _head_dtype():
-    """Mixed precision keeps the logits, and the loss on them, in float32."""
-    half = keras.config.dtype_policy().compute_dtype in ("float16", "bfloat16")
-    return "float32" if half else None

@@ -1,38 +1,81 @@
 """The weights of a network's layers, apart from the network."""
 
+import re
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 
 from keras_resnext.architecture import Architecture
 from keras_resnext.blocks import STEM_CHANNELS
 
 HEAD = "predictions"
+OURS = re.compile(rf"stem_|stage\d+_block\d+_|{HEAD}$")
+"""Names of the layers of a ResNeXt; others in a model are its user's."""
+_POOL = "_shortcut_pool"
 
 
 @dataclass(frozen=True)
 class LayerWeights:
-    """What a file holds, by the names and in the layout of our layers.
+    """Weights by the names and in the layout of our layers.
 
     Attributes:
         arrays: the weights of each layer, blocks in form (c), in the order of
             `keras.Layer.get_weights`.
-        shortcut: kind of shortcut, which the weights themselves do not tell.
+        shortcut: `"projection"` or `"average_pool"`, which the weights themselves do not tell.
     """
 
     arrays: dict[str, list[np.ndarray]]
     shortcut: str = "projection"
+
+    @classmethod
+    def of_layers(cls, layers: dict[str, list[np.ndarray]]) -> "LayerWeights":
+        """From the weights of a network's layers, its blocks in any form.
+
+        Args:
+            layers: by name, layers without weights included: they tell the kind of shortcut. Those
+                that are not a ResNeXt's are left out.
+        """
+        from keras_resnext.features import join_branches
+
+        ours = {name: arrays for name, arrays in layers.items() if OURS.match(name)}
+        pooled = any(name.endswith(_POOL) for name in ours)
+        return cls(join_branches(ours), "average_pool" if pooled else "projection")
+
+    @classmethod
+    def of_model(cls, model: keras.Model) -> "LayerWeights":
+        """From a `ResNeXt`, or a model that was built on one; nested models are searched too.
+
+        Raises:
+            ValueError: there is no ResNeXt in it, or more than one.
+        """
+        layers: dict[str, list[np.ndarray]] = {}
+        for layer in _flat(model):
+            if OURS.match(layer.name):
+                if layer.name in layers:
+                    raise ValueError(f"model {model.name!r} holds more than one {layer.name!r}")
+                layers[layer.name] = layer.get_weights()
+        weights = cls.of_layers(layers)
+        if weights.architecture() is None:
+            raise ValueError(f"model {model.name!r} holds no ResNeXt of keras_resnext")
+        return weights
 
     @property
     def classes(self) -> int | None:
         """Outputs of the classifier; None without one."""
         return self.arrays[HEAD][0].shape[-1] if HEAD in self.arrays else None
 
+    @property
+    def channels(self) -> int:
+        """Channels of the images, such as 3 for RGB."""
+        stem = "stem_conv" if "stem_conv" in self.arrays else "stem_conv1"
+        return self.arrays[stem][0].shape[-2]
+
     def architecture(self) -> Architecture | None:
-        """The network that the shapes are those of; None: of none."""
+        """The network that the shapes belong to; None if they belong to none."""
         try:
             return self._architecture()
-        except (KeyError, ZeroDivisionError):
+        except (KeyError, IndexError, ValueError, ZeroDivisionError):
             return None
 
     def _architecture(self) -> Architecture:
@@ -41,8 +84,11 @@ class LayerWeights:
             if name.endswith("_conv3") and name.startswith("stage"):
                 stage = int(name.split("_")[0].removeprefix("stage"))
                 blocks[stage] = blocks.get(stage, 0) + 1
+        if sorted(blocks) != list(range(1, len(blocks) + 1)):
+            raise ValueError("a stage is missing")
         first = "stage1_block1"
         group_width, inner_width = self.arrays[f"{first}_conv2"][0].shape[-2:]
+        grouped = self.arrays[f"{first}_conv1"][0].shape[-2] != STEM_CHANNELS
         return Architecture(
             stage_blocks=tuple(blocks[stage] for stage in sorted(blocks)),
             cardinality=inner_width // group_width,
@@ -50,11 +96,7 @@ class LayerWeights:
             stem=self._stem(),
             shortcut=self.shortcut,
             squeeze_excitation=f"{first}_se_conv1" in self.arrays,
-            reduce=(
-                "dense"
-                if self.arrays[f"{first}_conv1"][0].shape[-2] == STEM_CHANNELS
-                else "grouped"
-            ),
+            reduce="grouped" if grouped else "dense",
         )
 
     def _stem(self) -> str:
@@ -62,3 +104,11 @@ class LayerWeights:
             return "imagenet" if self.arrays["stem_conv"][0].shape[0] == 7 else "cifar"
         widths = [self.arrays[f"stem_conv{index}"][0].shape[-1] for index in (1, 2)]
         return "deep" if widths[0] == widths[1] else "deep_tiered"
+
+
+def _flat(model):
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _flat(layer)
+        else:
+            yield layer

@@ -1,248 +1,250 @@
-"""What other libraries call the tensors of our layers."""
+"""Names of our layers' tensors in other libraries, both ways.
+
+A library's naming is a table from our layers' names to its modules' names; `{s}` and `{b}` stand
+for a stage's and a block's number. To support a library, add a `Naming` to `NAMINGS`.
+"""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
-import keras
 import numpy as np
 
 from keras_resnext.weights.layers import HEAD, LayerWeights
 
-# A batch normalisation's and a layer's with a bias, in the order of `keras.Layer.get_weights`.
-TORCH = ("weight", "bias", "running_mean", "running_var")
-KERAS = ("gamma", "kernel", "depthwise_kernel", "beta", "bias", "moving_mean", "moving_variance")
-TORCH_IGNORED = re.compile(r"num_batches_tracked$|^n_averaged$")
-KERAS_IGNORED = re.compile(r"_2_gconv/")  # sums depthwise outputs, always in the same way
-# keras-applications' epsilon is 1.001e-5 and ours PyTorch's; the variance takes up the difference.
-EPSILON_DIFFERENCE = 1e-8
+KINDS = ("weight", "bias", "running_mean", "running_var")
+"""A module's tensors in PyTorch, in the order of `keras.Layer.get_weights`."""
+_IGNORED = re.compile(r"(^|\.)num_batches_tracked$|^n_averaged$")
+_SHOWN = 5  # tensors that an error names
 
 
-class Rule(NamedTuple):
-    """What a module is called, and our layer's name with the groups of the match."""
+@dataclass(frozen=True)
+class Naming:
+    """How a library names the modules of a ResNeXt.
 
-    pattern: re.Pattern[str]
-    name: Callable[[re.Match[str]], str]
-
-
-def _rules(*pairs: tuple[str, str], stage: int = 0, block: int = 1) -> tuple[Rule, ...]:
-    """Rules for modules that count stages and blocks from another number than 1.
-
-    The groups `s` and `b` of a pattern are the stage's and block's number, `n` is taken as it is.
+    Attributes:
+        library: whose naming it is.
+        modules: its modules' names by our layers' names.
+        shortcut: the kind of shortcut that is named so.
+        first_stage: number of the first stage there; ours is 1.
+        first_block: number of a stage's first block there; ours is 1.
     """
 
-    def rule(pattern: str, name: str) -> Rule:
-        def our_name(match: re.Match[str]) -> str:
-            found = match.groupdict()
-            if "s" in found:
-                counted = (int(found["s"]) + stage, int(found["b"]) + block)
-                return "stage{}_block{}_".format(*counted) + name.format(**found)
-            return name.format(**found)
+    library: str
+    modules: Mapping[str, str]
+    shortcut: str = "projection"
+    first_stage: int = 1
+    first_block: int = 0
 
-        return Rule(re.compile(pattern), our_name)
+    def layer(self, module: str) -> str | None:
+        """Return our name for a module; None if no ResNeXt has it."""
+        return _renamed(module, self._to_layer, 1 - self.first_stage, 1 - self.first_block)
 
-    return tuple(rule(*pair) for pair in pairs)
+    def module(self, layer: str) -> str | None:
+        """Return the library's name for one of our layers; None if it has none."""
+        return _renamed(layer, self._to_module, self.first_stage - 1, self.first_block - 1)
+
+    @cached_property
+    def _to_layer(self):
+        return [(_pattern(theirs), ours) for ours, theirs in self.modules.items()]
+
+    @cached_property
+    def _to_module(self):
+        return [(_pattern(ours), theirs) for ours, theirs in self.modules.items()]
 
 
-_TORCHVISION = _rules(
-    (r"conv1", "stem_conv"),
-    (r"bn1", "stem_bn"),
-    (r"layer(?P<s>\d)\.(?P<b>\d+)\.(?P<n>(conv|bn)[123])", "{n}"),
-    (r"layer(?P<s>\d)\.(?P<b>\d+)\.se\.fc(?P<n>[12])", "se_conv{n}"),
-    (r"layer(?P<s>\d)\.(?P<b>\d+)\.downsample\.\d", "shortcut"),
-    (r"fc", HEAD),
-)
-# timm's deep stems; the last of their three normalisations has the name of the only one.
-_TIMM_DEEP = (
-    *_rules(
-        (r"conv1\.0", "stem_conv1"),
-        (r"conv1\.1", "stem_bn1"),
-        (r"conv1\.3", "stem_conv2"),
-        (r"conv1\.4", "stem_bn2"),
-        (r"conv1\.6", "stem_conv3"),
-        (r"bn1", "stem_bn3"),
+def _pattern(template: str) -> re.Pattern[str]:
+    pattern = re.escape(template)
+    for number in "sb":
+        pattern = pattern.replace(rf"\{{{number}\}}", rf"(?P<{number}>\d{{1,4}})")
+    return re.compile(pattern)
+
+
+def _renamed(name, pairs, stages, blocks):
+    for pattern, template in pairs:
+        if match := pattern.fullmatch(name):
+            found = {"s": "0", "b": "0"} | match.groupdict()
+            return template.format(s=int(found["s"]) + stages, b=int(found["b"]) + blocks)
+    return None
+
+
+def _blocks(modules: Mapping[str, str], prefix: str) -> dict[str, str]:
+    return {f"stage{{s}}_block{{b}}_{ours}": prefix + theirs for ours, theirs in modules.items()}
+
+
+def _torchvision(stem: Mapping[str, str], shortcut: str) -> Naming:
+    """Naming of torchvision, and of timm, which has more kinds of stems and shortcuts."""
+    block = {f"{kind}{index}": f"{kind}{index}" for kind in ("conv", "bn") for index in (1, 2, 3)}
+    block |= {"se_conv1": "se.fc1", "se_conv2": "se.fc2"}
+    pool = int(shortcut == "average_pool")  # the pooling is the module before the convolution
+    block |= {"shortcut_conv": f"downsample.{pool}", "shortcut_bn": f"downsample.{pool + 1}"}
+    modules = {**stem, **_blocks(block, "layer{s}.{b}."), HEAD: "fc"}
+    return Naming("torchvision and timm", modules, shortcut)
+
+
+_STEM = {"stem_conv": "conv1", "stem_bn": "bn1"}
+# timm's deep stems; the last of their three normalizations has the name of the only one.
+_DEEP_STEM = {
+    "stem_conv1": "conv1.0",
+    "stem_bn1": "conv1.1",
+    "stem_conv2": "conv1.3",
+    "stem_bn2": "conv1.4",
+    "stem_conv3": "conv1.6",
+    "stem_bn3": "bn1",
+}
+
+
+def _original(prefix: str, head: str) -> Naming:
+    """Naming of github.com/facebookresearch/ResNeXt (Lua), as converters number its modules."""
+    block = {
+        "conv1": "0.0.0.0",
+        "bn1": "0.0.0.1",
+        "conv2": "0.0.0.3",
+        "bn2": "0.0.0.4",
+        "conv3": "0.0.1",
+        "bn3": "0.0.2",
+        "shortcut_conv": "0.1.0",
+        "shortcut_bn": "0.1.1",
+    }
+    stem = {"stem_conv": f"{prefix}0", "stem_bn": f"{prefix}1"}
+    modules = {**stem, **_blocks(block, f"{prefix}{{s}}.{{b}}."), HEAD: head}
+    return Naming("the original ResNeXt", modules, first_stage=4)
+
+
+_CIFAR_BLOCK = {
+    "conv1": "split_transforms.0",
+    "bn1": "split_transforms.1",
+    "conv2": "split_transforms.3",
+    "bn2": "split_transforms.4",
+    "conv3": "split_transforms.6",
+    "bn3": "split_transforms.7",
+    "shortcut_conv": "shortcut.0",
+    "shortcut_bn": "shortcut.1",
+}
+NAMINGS = (
+    _torchvision(_STEM, "projection"),
+    _torchvision(_DEEP_STEM, "projection"),
+    _torchvision(_STEM, "average_pool"),
+    _torchvision(_DEEP_STEM, "average_pool"),
+    _original("features.", "last_linear"),
+    _original("", "10.1"),
+    Naming(
+        "github.com/weiaicunzai/pytorch-cifar100",
+        {
+            "stem_conv": "conv1.0",
+            "stem_bn": "conv1.1",
+            **_blocks(_CIFAR_BLOCK, "conv{s}.{b}."),
+            HEAD: "fc",
+        },
+        first_stage=2,
     ),
-    *_TORCHVISION[2:],
-)
-# github.com/facebookresearch/ResNeXt (Lua), as converters to PyTorch number its modules.
-_ORIGINAL = _rules(
-    (r"(features\.)?0", "stem_conv"),
-    (r"(features\.)?1", "stem_bn"),
-    (r"(features\.)?(?P<s>[4-7])\.(?P<b>\d+)\.0\.0\.0\.0", "conv1"),
-    (r"(features\.)?(?P<s>[4-7])\.(?P<b>\d+)\.0\.0\.0\.1", "bn1"),
-    (r"(features\.)?(?P<s>[4-7])\.(?P<b>\d+)\.0\.0\.0\.3", "conv2"),
-    (r"(features\.)?(?P<s>[4-7])\.(?P<b>\d+)\.0\.0\.0\.4", "bn2"),
-    (r"(features\.)?(?P<s>[4-7])\.(?P<b>\d+)\.0\.0\.1", "conv3"),
-    (r"(features\.)?(?P<s>[4-7])\.(?P<b>\d+)\.0\.0\.2", "bn3"),
-    (r"(features\.)?(?P<s>[4-7])\.(?P<b>\d+)\.0\.1\.\d", "shortcut"),
-    (r"last_linear|10\.1", HEAD),
-    stage=-3,
-)
-# github.com/weiaicunzai/pytorch-cifar100, whose first 1x1 convolutions are grouped.
-_CIFAR = _rules(
-    (r"conv1\.0", "stem_conv"),
-    (r"conv1\.1", "stem_bn"),
-    (r"conv(?P<s>[2-5])\.(?P<b>\d+)\.split_transforms\.0", "conv1"),
-    (r"conv(?P<s>[2-5])\.(?P<b>\d+)\.split_transforms\.1", "bn1"),
-    (r"conv(?P<s>[2-5])\.(?P<b>\d+)\.split_transforms\.3", "conv2"),
-    (r"conv(?P<s>[2-5])\.(?P<b>\d+)\.split_transforms\.4", "bn2"),
-    (r"conv(?P<s>[2-5])\.(?P<b>\d+)\.split_transforms\.6", "conv3"),
-    (r"conv(?P<s>[2-5])\.(?P<b>\d+)\.split_transforms\.7", "bn3"),
-    (r"conv(?P<s>[2-5])\.(?P<b>\d+)\.shortcut\.\d", "shortcut"),
-    (r"fc", HEAD),
-    stage=-1,
-)
-TORCH_NAMINGS = (_TORCHVISION, _TIMM_DEEP, _ORIGINAL, _CIFAR)
-
-# github.com/keras-team/keras-applications, resnext.py.
-KERAS_APPLICATIONS = _rules(
-    (r"conv1_conv", "stem_conv"),
-    (r"conv1_bn", "stem_bn"),
-    (r"conv(?P<s>[2-5])_block(?P<b>\d+)_(?P<n>[123])_conv", "conv{n}"),
-    (r"conv(?P<s>[2-5])_block(?P<b>\d+)_(?P<n>[123])_bn", "bn{n}"),
-    (r"conv(?P<s>[2-5])_block(?P<b>\d+)_0_(?P<n>conv|bn)", "shortcut_{n}"),
-    (r"probs|predictions|fc1000", HEAD),
-    stage=-1,
-    block=0,
 )
 
 
 def from_torch(tensors: Mapping[str, np.ndarray]) -> LayerWeights:
-    """Name PyTorch's tensors as our layers, and lay them out as Keras does.
+    """Rename tensors as our layers, and lay them out as Keras does.
 
     Args:
-        tensors: a state dict of torchvision, timm, of the original networks by a converter from
-            Lua, or of the CIFAR-100 implementation with grouped 1x1 convolutions.
+        tensors: a state dict in one of `NAMINGS`, kernels as (out, in, height, width).
 
     Raises:
-        ValueError: some belong to no ResNeXt of these.
+        ValueError: they are not those of a ResNeXt; the message says of what, and names the first
+            tensors that do not fit.
     """
-    kept = {name: value for name, value in tensors.items() if not TORCH_IGNORED.search(name)}
-    rules = max(TORCH_NAMINGS, key=lambda rules: len(_named(kept, rules, ".")))
-    named = _named(kept, rules, ".")
-    _check_known(kept, named)
-    arrays: dict[str, list[np.ndarray]] = {}
-    for suffix in TORCH:
-        for name, (layer, kind) in named.items():
-            if kind == suffix:
-                if layer.endswith("_shortcut"):
-                    layer += "_conv" if _is_convolution(name, kept) else "_bn"
-                arrays.setdefault(layer, []).append(_to_keras(kept[name]))
-    # timm's average-pool shortcut has the pooling before the convolution.
-    pooled = any(name.endswith("downsample.1.weight") and kept[name].ndim == 4 for name in kept)
-    return LayerWeights(arrays, "average_pool" if pooled else "projection")
+    kept = {name: value for name, value in tensors.items() if not _IGNORED.search(name)}
+    naming = max(NAMINGS, key=lambda naming: sum(_known(name, naming) for name in kept))
+    arrays: dict[str, dict[str, np.ndarray]] = {}
+    strange = []
+    for name, value in kept.items():
+        module, _, kind = name.rpartition(".")
+        layer = naming.layer(module)
+        if layer and kind in _kinds(layer) and _fits(layer, kind, value.shape):
+            arrays.setdefault(layer, {})[kind] = _to_keras(value)
+        else:
+            strange.append(f"{name} {value.shape}")
+    strange += [
+        f"{naming.module(layer)}.{kind} is missing"
+        for layer, found in arrays.items()
+        for kind in _kinds(layer)
+        if kind not in found
+    ]
+    if strange or not arrays:
+        raise ValueError(
+            f"{_what(kept)}: {_few(strange) or 'it is empty'}; expected the tensors of a ResNeXt "
+            f"as named by {', '.join(dict.fromkeys(naming.library for naming in NAMINGS))}"
+        )
+    weights = LayerWeights(
+        {layer: [found[kind] for kind in _kinds(layer)] for layer, found in arrays.items()},
+        naming.shortcut,
+    )
+    if weights.architecture() is None:
+        raise ValueError(f"{_what(kept)}: it lacks layers of a ResNeXt; found {_few(list(kept))}")
+    return weights
 
 
-def from_keras_applications(tensors: Mapping[str, np.ndarray]) -> LayerWeights:
-    """Name the tensors of the ResNeXt of keras-applications as our layers.
-
-    It convolves groups by a depthwise convolution with `c` outputs a channel, and a frozen 1x1
-    convolution that adds those of each group: output `m` of channel `i` of group `g` counts
-    towards output `g * c + m`.
-
-    Raises:
-        ValueError: some belong to no such network.
-    """
-    kept = {name: value for name, value in tensors.items() if not KERAS_IGNORED.search(name)}
-    named = _named(kept, KERAS_APPLICATIONS, "/")
-    _check_known(kept, named)
-    arrays: dict[str, list[np.ndarray]] = {}
-    for suffix in KERAS:
-        for name, (layer, kind) in named.items():
-            if kind != suffix:
-                continue
-            value = kept[name]
-            if layer.endswith("_conv2"):
-                height, width, channels, c = value.shape
-                groups = value.reshape(height, width, channels // c, c, c)
-                value = groups.transpose(0, 1, 3, 2, 4).reshape(height, width, c, channels)
-            elif kind == "moving_variance":
-                value = value + np.asarray(EPSILON_DIFFERENCE, value.dtype)
-            arrays.setdefault(layer, []).append(value)
-    return LayerWeights(arrays)
-
-
-def to_torch(model: keras.Model) -> dict[str, np.ndarray]:
-    """Name a network's weights as torchvision and timm do, and lay them out as PyTorch does.
+def to_torch(weights: LayerWeights, library: str = NAMINGS[0].library) -> dict[str, np.ndarray]:
+    """Rename the weights of layers as a library's tensors, and lay them out as PyTorch does.
 
     Args:
-        model: a `ResNeXt` with blocks of form (c); its dtype is kept.
+        weights: of a ResNeXt.
+        library: one of `NAMINGS`.
 
     Raises:
-        ValueError: it has a layer that they have no name for.
+        ValueError: the library has no such network.
     """
-    layers = [layer for layer in model.layers if layer.weights]
-    pooled = any(layer.name.endswith("_shortcut_pool") for layer in model.layers)
-    tensors: dict[str, np.ndarray] = {}
-    for layer in layers:
-        module = _torch_module(layer.name, pooled)
-        is_norm = isinstance(layer, keras.layers.BatchNormalization)
-        for suffix, value in zip(TORCH, layer.get_weights(), strict=False):
-            tensors[f"{module}.{suffix}"] = _to_torch(value)
-        if is_norm:
-            tensors[f"{module}.num_batches_tracked"] = np.zeros((), np.int64)
+    has_shortcuts = any(name.endswith("_shortcut_conv") for name in weights.arrays)
+    for naming in NAMINGS:
+        modules = {layer: naming.module(layer) for layer in weights.arrays}
+        fits = naming.shortcut == weights.shortcut or not has_shortcuts
+        if naming.library == library and fits and None not in modules.values():
+            break
+    else:
+        raise ValueError(f"{weights.architecture()}: {library} has no names for such a network")
+    tensors = {}
+    for layer, arrays in weights.arrays.items():
+        for kind, array in zip(_kinds(layer), arrays, strict=True):
+            tensors[f"{modules[layer]}.{kind}"] = _to_torch(array)
+        if _is_norm(layer):
+            tensors[f"{modules[layer]}.num_batches_tracked"] = np.zeros((), np.int64)
     return tensors
 
 
-_TO_TORCH = (
-    (re.compile(r"stem_conv"), lambda match, pooled: "conv1"),
-    (re.compile(r"stem_bn3?"), lambda match, pooled: "bn1"),
-    (re.compile(r"stem_conv([123])"), lambda match, pooled: f"conv1.{3 * int(match[1]) - 3}"),
-    (re.compile(r"stem_bn([12])"), lambda match, pooled: f"conv1.{3 * int(match[1]) - 2}"),
-    (
-        re.compile(r"stage(\d)_block(\d+)_((?:conv|bn)[123])"),
-        lambda match, pooled: f"layer{match[1]}.{int(match[2]) - 1}.{match[3]}",
-    ),
-    (
-        re.compile(r"stage(\d)_block(\d+)_se_conv([12])"),
-        lambda match, pooled: f"layer{match[1]}.{int(match[2]) - 1}.se.fc{match[3]}",
-    ),
-    (
-        re.compile(r"stage(\d)_block(\d+)_shortcut_(conv|bn)"),
-        lambda match, pooled: (
-            f"layer{match[1]}.{int(match[2]) - 1}.downsample.{(match[3] == 'bn') + pooled}"
-        ),
-    ),
-    (re.compile(HEAD), lambda match, pooled: "fc"),
-)
+def _known(tensor: str, naming: Naming) -> bool:
+    return naming.layer(tensor.rpartition(".")[0]) is not None
 
 
-def _torch_module(layer: str, pooled: bool) -> str:
-    for pattern, name in _TO_TORCH:
-        if match := pattern.fullmatch(layer):
-            return name(match, pooled)
-    raise ValueError(
-        f"layer {layer!r}: torchvision and timm know none like it; expected a ResNeXt with "
-        'blocks of form (c): build one with block="grouped" and use transfer_weights'
-    )
+def _kinds(layer: str) -> tuple[str, ...]:
+    """The tensors that a layer has."""
+    if _is_norm(layer):
+        return KINDS
+    return KINDS[:2] if layer == HEAD or "_se_" in layer else KINDS[:1]
 
 
-def _named(
-    tensors: Iterable[str], rules: Iterable[Rule], separator: str
-) -> dict[str, tuple[str, str]]:
-    """Our layer, and the kind of tensor, of each name that a rule knows."""
-    known = {}
-    for name in tensors:
-        module, _, kind = name.rpartition(separator)
-        for rule in rules:
-            if match := rule.pattern.fullmatch(module):
-                known[name] = (rule.name(match), kind)
-                break
-    return known
+def _fits(layer: str, kind: str, shape: tuple[int, ...]) -> bool:
+    """Whether a tensor has the rank, and a block's kernel the size, that the layer's has."""
+    if kind != "weight" or _is_norm(layer):
+        return len(shape) == 1
+    if layer == HEAD or layer.startswith("stem"):
+        return len(shape) == (2 if layer == HEAD else 4)
+    return shape[2:] == ((3, 3) if layer.endswith("_conv2") and "_se_" not in layer else (1, 1))
 
 
-def _check_known(tensors, named):
-    kinds = {*TORCH, *KERAS}
-    strange = [name for name in tensors if name not in named or named[name][1] not in kinds]
-    if strange or not tensors:
-        raise ValueError(
-            f"{len(strange)} of {len(tensors)} tensors belong to no ResNeXt of torchvision, timm, "
-            f"keras-applications or the original code: {', '.join(strange[:5])}"
-        )
+def _is_norm(layer: str) -> bool:
+    return re.search(r"_bn\d?$", layer) is not None
 
 
-def _is_convolution(name, tensors):
-    return tensors[name.rpartition(".")[0] + ".weight"].ndim == 4
+def _what(names: Iterable[str]) -> str:
+    """Say what network tensors belong to, as far as their names tell."""
+    blocks = {match[0] for name in names if (match := re.match(r"layer\d+\.\d+\.", name))}
+    if blocks and not any(".conv3." in name for name in names):
+        return f"a ResNet-{2 * len(blocks) + 2} of basic blocks (two 3x3 convolutions each)"
+    return "tensors of a ResNet of another kind" if blocks else "tensors of another network"
+
+
+def _few(texts: list[str]) -> str:
+    more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
+    return f"{', '.join(texts[:_SHOWN])}{more}"
 
 
 def _to_keras(value: np.ndarray) -> np.ndarray:
@@ -253,4 +255,4 @@ def _to_keras(value: np.ndarray) -> np.ndarray:
 
 def _to_torch(value: np.ndarray) -> np.ndarray:
     axes = {4: (3, 2, 0, 1), 2: (1, 0)}.get(value.ndim)
-    return np.ascontiguousarray(value.transpose(axes)) if axes else value
+    return np.ascontiguousarray(value.transpose(axes) if axes else value)

@@ -1,0 +1,318 @@
+"""Readers and writers of files of weights and models; no code in a file is ever run.
+
+Every error is a ValueError of one line that names the file.
+"""
+
+import argparse
+import io
+import logging
+import math
+import re
+import warnings
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from keras_resnext.files import escape, write_bytes
+from keras_resnext.weights.layers import OURS, LayerWeights
+from keras_resnext.weights.naming import from_torch, to_torch
+
+SUFFIXES = (".safetensors", ".weights.h5", ".keras", ".pth")
+"""Of the files that are read and written. A `.pt`, `.bin` or `.tar` by PyTorch is read too."""
+logger = logging.getLogger("keras_resnext")
+
+_MEMBERS = ("config.json", "metadata.json", "model.weights.h5")
+# Where training scripts keep weights, the preferred first: timm's `load_state_dict` has this order.
+_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
+# Prefixes by DistributedDataParallel and torch.compile, as timm's `clean_state_dict` strips them.
+_WRAPPED = re.compile(r"(_orig_mod\.)?(module\.)?(_orig_mod\.)?")
+# What lies where weights should, by its first bytes.
+_MISTAKEN = (
+    (rb"\Z", "is empty; download it again"),
+    (
+        rb"\s*<(!doctype|html|head|\?xml)",
+        "is a web page; download the file itself, as a browser does by a link named Download",
+    ),
+    (rb"version https://git-lfs", "is a pointer of Git LFS; fetch the file by `git lfs pull`"),
+    (rb"\x1f\x8b|BZh|\xfd7zXZ|.{257}ustar", "is a packed archive; unpack it first"),
+)
+
+
+def read_weights(path: Path) -> LayerWeights:
+    """Read the weights of a ResNeXt from a file of any kind; what it is its first bytes tell.
+
+    Args:
+        path: `.safetensors` or a state dict by PyTorch, named as one of `naming.NAMINGS`;
+            `.weights.h5` or `.keras` of a model that is or holds a ResNeXt of ours.
+
+    Raises:
+        ValueError: it cannot be read, or holds no ResNeXt.
+        ImportError: it needs PyTorch, which is not installed.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from error
+    for pattern, found in _MISTAKEN:
+        if re.match(pattern, head, re.IGNORECASE | re.DOTALL):
+            raise ValueError(f"{path} {found}")
+    if path.suffix == ".keras" or head.startswith(b"\x89HDF"):
+        return _read_keras(path)
+    if head.startswith((b"PK", b"\x80")):
+        tensors = _read_torch(path)
+    elif head[8:9] == b"{":
+        tensors = _read_safetensors(path)
+    else:
+        raise ValueError(f"{path} begins with {head[:16]!r}; expected {', '.join(SUFFIXES)}")
+    try:
+        return from_torch({_WRAPPED.sub("", name, count=1): t for name, t in tensors.items()})
+    except ValueError as error:
+        raise ValueError(f"{path} holds {error}") from None
+
+
+def write_weights(path: Path, weights: LayerWeights) -> None:
+    """Write a state dict as torchvision and timm name it, atomically.
+
+    Args:
+        path: `NAME.safetensors`, or `NAME.pth` for `torch.load`; its folder exists.
+        weights: of any ResNeXt.
+
+    Raises:
+        ImportError: a `.pth` needs PyTorch, which is not installed.
+        OSError: it cannot be written.
+    """
+    tensors = {name: _storable(array) for name, array in to_torch(weights).items()}
+    if path.suffix == ".pth":
+        torch = _torch(path)
+        memory = io.BytesIO()  # PyTorch raises no OSError where a disk is full
+        torch.save({name: torch.from_numpy(array) for name, array in tensors.items()}, memory)
+        write_bytes(path, memory.getbuffer())
+    else:
+        from safetensors.numpy import save
+
+        write_bytes(path, save(tensors, metadata={"format": "pt"}))
+
+
+def _storable(array: np.ndarray) -> np.ndarray:
+    """In native bytes; half precision and bfloat16, which not every reader knows, as float32."""
+    half = array.dtype.name in ("float16", "bfloat16")
+    dtype = np.dtype(np.float32) if half else array.dtype.newbyteorder("=")
+    return np.array(array, dtype, order="C")
+
+
+def _plain(path: Path, name: str, array: np.ndarray) -> np.ndarray:
+    if array.dtype.name != "bfloat16" and array.dtype.kind not in "fiub":
+        raise ValueError(
+            f"{path}: tensor {escape(name)!r} is of dtype {array.dtype.name}; expected "
+            "floating-point numbers or integers. Convert it to float32 first"
+        )
+    return _storable(array)
+
+
+def _check_total(path: Path, shapes: Iterable[tuple[int, ...]]) -> None:
+    """Make sure, before any array is made, that a file holds what it declares.
+
+    A few bytes can declare any number of elements: by strides of 0, by shared storages, by chunks
+    that are not there, by compression. No kind of weights takes less than a byte per element.
+    """
+    elements, size = sum(math.prod(shape) for shape in shapes), path.stat().st_size
+    if elements > size:
+        raise ValueError(
+            f"{path} declares {elements:,} elements in {size:,} bytes, so that reading it would "
+            "fill the memory; nothing of it was read"
+        )
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {
+                name: _plain(path, name, file.get_tensor(name))
+                for name in file.keys()  # noqa: SIM118 - it is no dict
+            }
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is damaged or incomplete; download it again ({error})") from error
+    except (AttributeError, TypeError) as error:
+        raise ValueError(
+            f"{path} holds numbers of a kind that NumPy does not have ({error}); convert them to "
+            "float32 first"
+        ) from error
+
+
+def _torch(path: Path) -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(
+            f'{path} needs PyTorch: pip install "keras-resnext[torch]". A .safetensors file needs '
+            "nothing"
+        ) from error
+    return torch
+
+
+def _read_torch(path: Path) -> dict[str, np.ndarray]:
+    """Read a state dict, or that of a training's checkpoint; PyTorch's safe unpickler runs no code.
+
+    A training's options may be in an `argparse.Namespace`, as timm allows too.
+    """
+    torch = _torch(path)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(item.compress_type != zipfile.ZIP_STORED for item in archive.infolist()):
+                raise ValueError(f"{path} is compressed, which torch.save does not do; not read")
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+            warnings.simplefilter("ignore")  # what they announce, the errors say
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # PyTorch raises nearly any kind for a damaged file
+        raise ValueError(
+            f"{path} is damaged, or holds more than tensors ({_first_line(error)}); load it by "
+            "PyTorch where you trust it, and save model.state_dict() alone"
+        ) from error
+    tensors = _state_dict(path, content, torch.Tensor)
+    _check_total(path, (tuple(tensor.shape) for tensor in tensors.values()))
+    try:
+        half = (torch.float16, torch.bfloat16)
+        tensors = {name: t.float() if t.dtype in half else t for name, t in tensors.items()}
+        return {name: _plain(path, name, t.detach().numpy()) for name, t in tensors.items()}
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(f"{path} holds a tensor that NumPy cannot hold ({error})") from error
+
+
+def _state_dict(path: Path, content: Any, kind: type) -> dict[str, Any]:
+    """The tensors by name, out of what was saved."""
+    found = f"a {type(content).__name__}"
+    if isinstance(content, dict):
+        wrappers = [key for key in _WRAPPERS if isinstance(content.get(key), dict)]
+        tensors = content[wrappers[0]] if wrappers else content
+        strange = [name for name, value in tensors.items() if not isinstance(value, kind)]
+        if len(wrappers) > 1:
+            logger.warning("%s: took %r; it holds %r too", path, *wrappers[:2])
+        if tensors and not strange and all(isinstance(name, str) for name in tensors):
+            return dict(tensors)
+        found = f"a dict with {escape(', '.join(map(str, strange)))[:200] or 'nothing'}"
+    raise ValueError(
+        f"{path} holds {found}; expected a state dict: tensors by name, at the top or as "
+        f"{', '.join(_WRAPPERS)}"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+def _read_keras(path: Path) -> LayerWeights:
+    """Read a `.weights.h5`, or that in a `.keras`, by the names of the layers, whatever is around.
+
+    The model is not rebuilt, so nothing in its configuration matters.
+    """
+    with _opened(path) as file:
+        layers: dict[str, list[np.ndarray]] = {}
+        strange = []
+        for name, arrays in _layers(path, file):
+            if not OURS.match(name):
+                strange += [name] if arrays else []
+                continue
+            if arrays and layers.get(name):
+                raise ValueError(f"{path} holds more than one layer {name!r}; expected one ResNeXt")
+            layers.setdefault(name, arrays)
+    weights = LayerWeights.of_layers(layers)
+    if weights.architecture() is None:
+        raise ValueError(
+            f"{path} holds no ResNeXt of keras_resnext"
+            + (f"; its layers are {escape(', '.join(strange[:5]))}" if strange else "")
+        )
+    if strange:
+        logger.warning("%s: left out %s, which a ResNeXt does not have", path, ", ".join(strange))
+    return weights
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    """Open an HDF5 file, or that in a `.keras`, once all of it has been checked."""
+    try:
+        source: Any = path
+        if path.suffix == ".keras":
+            source = io.BytesIO(_members(path)["model.weights.h5"])
+        with h5py.File(source, "r") as file:
+            _check_total(path, _shapes(path, file, {}))
+            yield file
+    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is damaged, or no file by Keras 3 ({error})") from error
+
+
+def _members(path: Path) -> dict[str, bytes]:
+    """Read what a `.keras` holds; no more than Keras writes, and stored as Keras does."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            items = archive.infolist()
+            if sorted(item.filename for item in items) != sorted(_MEMBERS):
+                found = escape(", ".join(item.filename for item in items[:10]))
+                raise ValueError(
+                    f"{path}: expected {', '.join(_MEMBERS)} and nothing else, found "
+                    f"{found or 'nothing'}; nothing of it was read"
+                )
+            size = path.stat().st_size
+            for item in items:
+                if item.compress_type != zipfile.ZIP_STORED or item.file_size > size:
+                    raise ValueError(
+                        f"{path}: {item.filename} is compressed to a part of {item.file_size:,} "
+                        "bytes, which Keras does not do; nothing of it was read"
+                    )
+            return {item.filename: archive.read(item) for item in items}
+    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise ValueError(f"{path} is damaged, or no .keras file ({error})") from error
+
+
+def _shapes(path: Path, group: h5py.Group, seen: dict[int, str]) -> Iterator[tuple[int, ...]]:
+    """Shapes of all datasets; raise where one is not plain data of this very file."""
+    for name in group:
+        if not name.isprintable():
+            raise ValueError(f"{path}: the name {escape(name)[:80]!r} has control characters")
+        link = group.get(name, getlink=True)
+        item = group.get(name) if isinstance(link, h5py.HardLink) else None
+        if item is None:
+            raise ValueError(f"{path}: {group.name}/{name} is a link; expected plain data")
+        if (address := h5py.h5o.get_info(item.id).addr) in seen:
+            raise ValueError(f"{path}: {item.name} is {seen[address]} again; expected plain data")
+        seen[address] = item.name
+        if isinstance(item, h5py.Group):
+            yield from _shapes(path, item, seen)
+        elif isinstance(item, h5py.Dataset):
+            created = item.id.get_create_plist()
+            if created.get_external_count() or created.get_layout() == h5py.h5d.VIRTUAL:
+                raise ValueError(f"{path}: {item.name} lies in another file, which was not read")
+            if item.shape is None or item.dtype.kind not in "fiubV":
+                raise ValueError(f"{path}: {item.name} is of dtype {item.dtype}; expected numbers")
+            yield item.shape
+        else:
+            raise ValueError(f"{path}: {item.name} is a data type; expected plain data")
+
+
+def _layers(path: Path, group: h5py.Group) -> Iterator[tuple[str, list[np.ndarray]]]:
+    """Name and weights of every layer, those of nested models too."""
+    for key, item in group.items():
+        if not isinstance(item, h5py.Group) or key == "optimizer":
+            continue
+        if key != "vars":
+            yield from _layers(path, item)
+        elif name := item.attrs.get("name"):
+            arrays = [item[index] for index in sorted(item, key=int)]
+            yield str(name), [_array(path, array) for array in arrays]
+
+
+def _array(path: Path, dataset: h5py.Dataset) -> np.ndarray:
+    array = np.asarray(dataset)
+    if dataset.attrs.get("dtype") == "bfloat16":
+        import ml_dtypes
+
+        array = array.view(ml_dtypes.bfloat16)
+    return _plain(path, str(dataset.name), array)

@@ -1,0 +1,116 @@
+"""The Hugging Face hub: files of repositories into the library's cache, and folders back."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_RETRY = "check the connection and try again; what was received is kept"
+
+
+def download(repository: str, file: str, revision: str | None = None) -> Path:
+    """Return a file's path in the cache of `huggingface_hub`, downloading it if it is not there.
+
+    The library resumes what was cut, shows its progress, and obeys `HF_HOME`, `HF_ENDPOINT`,
+    `HF_TOKEN` and `HF_HUB_OFFLINE`.
+
+    Args:
+        repository: `"owner/name"`.
+        file: its path in the repository.
+        revision: a branch, tag or commit. Default: the main branch.
+
+    Raises:
+        ValueError: there is no such repository, revision or file, or it is not open to this user.
+        ConnectionError: it is not in the cache, and cannot be downloaded.
+        OSError: it cannot be written to the cache.
+    """
+    from huggingface_hub import hf_hub_download
+
+    with _one_line(repository, file):
+        return Path(hf_hub_download(repository, file, revision=revision))
+
+
+def upload(folder: Path, repository: str, *, private: bool, token: str | None) -> str:
+    """Push all files of a folder, to a new repository where there is none; return its URL.
+
+    Raises:
+        ValueError: the repository's name is impossible, or not this user's to write to.
+        ConnectionError: it cannot be reached.
+    """
+    from huggingface_hub import HfApi
+
+    with _one_line(repository, "push"):
+        api = HfApi(token=token, library_name="keras_resnext")
+        url = api.create_repo(repository, private=private, exist_ok=True)
+        api.upload_folder(
+            repo_id=url.repo_id, folder_path=folder, commit_message="Push by keras_resnext"
+        )
+        return str(url)
+
+
+@contextmanager
+def _one_line(repository: str, what: str) -> Iterator[None]:
+    """Turn what the library raises, mostly over many lines, into one line that says what to do."""
+    if not _REPOSITORY.fullmatch(repository):
+        raise ValueError(f"repository {repository!r}: expected OWNER/NAME, such as timm/resnet50")
+    import httpx
+    from huggingface_hub import constants, errors
+
+    name, hub = f"hf://{repository}", constants.ENDPOINT
+    try:
+        yield
+    except errors.GatedRepoError:
+        raise ValueError(
+            f"{name} is gated: accept its terms at {hub}/{repository}, then `hf auth login` or set "
+            "HF_TOKEN"
+        ) from None
+    except errors.RepositoryNotFoundError:
+        raise ValueError(
+            f"{name}: {hub} has no such repository; if it is private, `hf auth login` or set "
+            "HF_TOKEN"
+        ) from None
+    except errors.RevisionNotFoundError:
+        raise ValueError(f"{name} has no such revision") from None
+    except errors.RemoteEntryNotFoundError:
+        raise ValueError(
+            f"{name} holds no {what}; expected a repository in timm's layout: config.json beside "
+            "model.safetensors"
+        ) from None
+    except errors.HFValidationError as error:
+        raise ValueError(f"{name}: {_first_line(error)}") from None
+    except errors.LocalEntryNotFoundError as error:
+        if constants.HF_HUB_OFFLINE:
+            raise ConnectionError(
+                f"{name}: {what} is not in the cache, {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE "
+                "is set; unset it, or copy the cache of a machine that has it"
+            ) from None
+        reason = _first_line(error.__cause__ or error)
+        raise ConnectionError(f"{name}: {hub} cannot be reached ({reason}); {_RETRY}") from error
+    except errors.OfflineModeIsEnabled:
+        raise ConnectionError(f"{name}: HF_HUB_OFFLINE is set; unset it") from None
+    except errors.HfHubHTTPError as error:
+        status = error.response.status_code
+        if status in (401, 403):
+            raise ValueError(
+                f"{name}: this is not allowed ({status}); `hf auth login`, or set HF_TOKEN to a "
+                "token with access"
+            ) from error
+        raise ConnectionError(f"{name}: {hub} answered {status}; try again later") from error
+    except (httpx.HTTPError, ConnectionError, TimeoutError) as error:
+        reason = _first_line(error)
+        raise ConnectionError(f"{name}: {what} was not transferred ({reason}); {_RETRY}") from error
+    except OSError as error:
+        if error.errno is None:  # such as a file whose size is not what the hub says
+            raise ConnectionError(
+                f"{name}: {what} was not transferred ({_first_line(error)}); {_RETRY}"
+            ) from error
+        raise OSError(
+            f"{name}: cannot write {error.filename or constants.HF_HUB_CACHE}: "
+            f"{os.strerror(error.errno)}"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
