@@ -1,1 +1,19 @@
-"""From a trained network to files that other programs run."""
+"""Export of trained networks: `keras_resnext.export(model, path, format)`, verified.
+
+The package is callable, since it bears the name of its one function.
+"""
+
+import sys
+from types import ModuleType
+
+from keras_resnext.export.export import Export, ExportError, export, run_export
+from keras_resnext.export.formats import FORMATS
+
+__all__ = ["FORMATS", "Export", "ExportError", "export", "run_export"]
+
+
+class _Callable(ModuleType):
+    __call__ = staticmethod(export)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -1,110 +1,164 @@
-"""From a trained network to a SavedModel that stock TensorFlow Serving runs."""
+"""A SavedModel that every TensorFlow Serving runs; written under TensorFlow."""
 
-import re
+import json
 import tempfile
-from dataclasses import dataclass
-from importlib.util import find_spec
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from keras_resnext.data import Dataset, normalise
-from keras_resnext.export.card import model_card
-from keras_resnext.export.interface import Interface, write_preprocessing
-from keras_resnext.export.network import inference_network
-from keras_resnext.export.processes import run_python
-from keras_resnext.export.verification import compare, framed, sample_images
-from keras_resnext.export.versions import publish
-from keras_resnext.training.trained import Trained
+from keras_resnext.export.decoding import decode
+from keras_resnext.inference.network import rebuild_flat
+from keras_resnext.preprocessing import Preprocessing
 
-READER = Path(__file__).parent / "tensorflow" / "reader.py"
+TOP = 5
+WARM_UP = Path("assets.extra") / "tf_serving_warmup_requests"
 
 
-@dataclass(frozen=True)
-class Exported:
-    """An export that has been verified.
+class Convolution(keras.layers.Conv2D):
+    """`keras.layers.Conv2D` by TensorFlow's plain operations.
 
-    Attributes:
-        folder: NAME/VERSION.
-        differences: from the network, the largest absolute one of each kind of output.
-        images: how many it was compared on.
-        warm: whether it holds requests to warm a server up.
+    Keras lets XLA compile a grouped convolution, and TensorFlow Serving switches XLA off. Keras
+    adds the bias by `BiasAdd`, which Grappler fuses with the convolution even where oneDNN is off,
+    into a kernel that refuses groups. `AddV2` it fuses for oneDNN alone; but where a shortcut is
+    added next, it joins the two additions instead.
     """
 
-    folder: Path
-    differences: dict[str, float]
-    images: int
-    warm: bool
+    def call(self, inputs):
+        """Convolve (batch, height, width, channels)."""
+        kernel = tf.convert_to_tensor(self.kernel)
+        out = tf.nn.convolution(
+            inputs, kernel, self.strides, self.padding.upper(), dilations=self.dilation_rate
+        )
+        if self.use_bias:
+            bias = tf.convert_to_tensor(self.bias)
+            out = tf.add(out, bias) if self.groups > 1 else tf.nn.bias_add(out, bias)
+        return self.activation(out)
 
 
-def export_saved_model(
-    trained: Trained, dataset: Dataset, name: str, output_dir: Path, command: str
-) -> Exported:
-    """Export a trained network to `output_dir/name/VERSION`, the next free version.
+def without_xla(network: keras.Model) -> keras.Model:
+    """Return a copy of a flat network whose convolutions need no XLA."""
+    return rebuild_flat(
+        network, lambda layer, _: Convolution if type(layer) is keras.layers.Conv2D else None
+    )
 
-    Keras' own `model.export` does not do: under TensorFlow and JAX the SavedModel needs XLA, which
-    TensorFlow Serving switches off, and under PyTorch there is none with a batch of any size. So
-    another process writes it with Keras on TensorFlow, and a third, without Keras, runs it on
-    images of the test split. Only if its answers are the network's, it is moved into place.
+
+def write(network: keras.Model, folder: Path, scratch: Path) -> None:
+    """Write a SavedModel, with requests to warm it up where tensorflow-serving-api is installed.
 
     Args:
-        trained: what `find_trained` found.
-        dataset: that it was trained on.
-        name: of the model on a server.
-        output_dir: where exports go.
-        command: what the user typed, for the model card.
-
-    Raises:
-        ValueError: the name cannot be served, or the network is not one of this data set.
-        ImportError: TensorFlow is not installed.
-        OSError: `output_dir` cannot be written to.
-        ExportError: (a RuntimeError) the export computes something else.
-        RuntimeError: TensorFlow failed.
+        network: from pixels, float32 (batch, size, size, 3), channels last, to logits; folded.
+        folder: to write to.
+        scratch: holds interface.json (class_names, preprocessing, activation, name) and images.npy.
     """
-    _check_name(name)
-    if not find_spec("tensorflow"):
-        raise ImportError(
-            "a SavedModel is written by TensorFlow, whatever backend trained; it is not installed. "
-            'Type: pip install "keras-resnext[tensorflow]"'
-        )
-    output_dir.mkdir(parents=True, exist_ok=True)
-    # In `output_dir`, so that what it will hold can be moved into place in one step.
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=output_dir) as scratch:
-        handed, folder = Path(scratch), Path(scratch) / "saved_model"
-        images = sample_images(dataset)
-        np.save(handed / "images.npy", images)
-        preprocessing = dataset.preprocessing
-        np.save(handed / "framed.npy", framed(images, preprocessing))
-        interface = Interface(name, preprocessing, dataset.class_names)
-        interface.write(handed / "interface.json")
-        # A GPU may round float32 to fewer digits, and would not be fit to compare with.
-        with keras.device("cpu:0"):
-            network = inference_network(trained, dataset)
-            network.save(handed / "network.keras")
-            normalised = normalise(images, preprocessing.mean, preprocessing.std)
-            logits = network.predict(normalised, verbose=0)
-        writer = ("-m", "keras_resnext.export.tensorflow.writer")
-        run_python("writing the SavedModel", *writer, handed, folder, KERAS_BACKEND="tensorflow")
-        run_python(
-            "running the SavedModel",
-            *("-P", READER, folder),
-            *(handed / file for file in ("images.npy", "framed.npy", "answers.npz")),
-        )
-        with np.load(handed / "answers.npz") as answers:
-            differences = compare(logits, answers, dataset.class_names)
-        extra = folder / "assets.extra"
-        extra.mkdir(exist_ok=True)
-        write_preprocessing(extra, preprocessing)
-        warm = (extra / "tf_serving_warmup_requests").exists()
-        card = model_card(trained, dataset, interface, network, differences, command)
-        (extra / "model_card.md").write_text(card, encoding="utf-8")
-        return Exported(publish(folder, output_dir / name), differences, len(images), warm)
+    interface = json.loads((scratch / "interface.json").read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory() as temporary:
+        labels = Path(temporary) / "labels.txt"
+        text = "".join(f"{name}\n" for name in interface["class_names"])
+        labels.write_text(text, encoding="utf-8")
+        served = Served(network, interface, labels)
+        tf.saved_model.save(served, str(folder), signatures=served.signatures())
+    (folder / WARM_UP.parent).mkdir()
+    with suppress(ImportError):
+        _write_warm_up(folder / WARM_UP, np.load(scratch / "images.npy")[0], interface["name"])
 
 
-def _check_name(name: str) -> None:
-    if not re.fullmatch(r"\w[\w.-]*", name, re.ASCII):
-        raise ValueError(
-            f"name: expected letters, digits, '-', '_' and '.', since it is part of the address "
-            f"on a server, got {name!r}; choose one by --name"
-        )
+class Served(tf.Module):
+    """A network between raw images and what a client asks for.
+
+    Args:
+        network: as `write` takes it.
+        interface: likewise, read.
+        labels: a file of class names, copied to the SavedModel's assets.
+    """
+
+    def __init__(self, network: keras.Model, interface: dict, labels: Path):
+        super().__init__()
+        self._network = frozen(network)
+        self._preprocessing = Preprocessing.from_dict(interface["preprocessing"])
+        self._to_probabilities = getattr(tf.nn, interface["activation"])
+        self._class_names = interface["class_names"]
+        self._labels = tf.saved_model.Asset(str(labels))
+
+    def signatures(self) -> dict[str, Callable]:
+        """Return the signatures by name, with what each takes."""
+        size = self._preprocessing.image_size
+        image = (None, size, size, 3)
+        taken = {
+            "serving_default": (self.scores, tf.TensorSpec(image, tf.float32, "images")),
+            "serve_uint8": (self.scores, tf.TensorSpec(image, tf.uint8, "images")),
+            "serve_bytes": (self.top, tf.TensorSpec((None,), tf.string, "image_bytes")),
+        }
+        return {
+            name: tf.function(serve, input_signature=[spec])
+            for name, (serve, spec) in taken.items()
+        }
+
+    def scores(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """From pixels, 0 to 255, to `logits` and `probabilities`, float32 (batch, classes)."""
+        images = _checked(images, "images")
+        logits = self._network(tf.cast(images, tf.float32))
+        return {"logits": logits, "probabilities": self._to_probabilities(logits)}
+
+    def top(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """From files to the most likely `classes` by name and their `scores`, (batch, 5)."""
+        images = decode(_checked(image_bytes, "image_bytes"), self._preprocessing)
+        probabilities = self._to_probabilities(self._network(images))
+        names = tf.constant(self._class_names)
+        scores, labels = tf.math.top_k(probabilities, min(TOP, len(names)))
+        return {"classes": tf.gather(names, labels), "scores": scores}
+
+
+def frozen(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return a network as a function without XLA, its weights constants.
+
+    `keras.export.ExportArchive` would keep variables, to be restored at each start of a server and
+    out of Grappler's reach.
+    """
+    plain = without_xla(network)
+    trainable = [variable.numpy() for variable in plain.trainable_variables]
+    others = [variable.numpy() for variable in plain.non_trainable_variables]
+
+    @tf.function(input_signature=[tf.TensorSpec(plain.input_shape, tf.float32)])
+    def compute(images):
+        outputs, _ = plain.stateless_call(trainable, others, images, training=False)
+        return outputs
+
+    return compute
+
+
+def _checked(batch: tf.Tensor, name: str) -> tf.Tensor:
+    """Let nothing through that is not a batch of the declared shape.
+
+    A server does not hold requests to the shape that a signature declares, and an array of too few
+    dimensions would end its process in a convolution.
+    """
+    batch = tf.ensure_shape(batch, batch.shape)
+    message = f"{name}: expected a batch of one or more, got none"
+    with tf.control_dependencies([tf.debugging.Assert(tf.shape(batch)[0] > 0, [message])]):
+        return tf.identity(batch)
+
+
+def _write_warm_up(file: Path, image: np.ndarray, name: str) -> None:
+    """Write one request per signature, which a server answers to itself before it lets clients in.
+
+    Source: https://www.tensorflow.org/tfx/serving/saved_model_warmup
+    """
+    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+    inputs = {
+        "serving_default": ("images", image[None].astype(np.float32)),
+        "serve_uint8": ("images", image[None]),
+        "serve_bytes": ("image_bytes", [tf.io.encode_png(image).numpy()]),
+    }
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for signature, (argument, value) in inputs.items():
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = name
+            request.model_spec.signature_name = signature
+            request.inputs[argument].CopyFrom(tf.make_tensor_proto(value))
+            log = prediction_log_pb2.PredictLog(request=request)
+            writer.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())

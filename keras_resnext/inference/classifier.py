@@ -1,0 +1,218 @@
+"""A trained classifier between pixels and probabilities, whatever it is and wherever it runs."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_resnext.checkpoint import Checkpoint, open_checkpoint
+from keras_resnext.inference.exported import find_exported, open_exported
+from keras_resnext.inference.network import check_functional, output_activation
+from keras_resnext.models import from_preset
+from keras_resnext.preprocessing import Preprocessing, normalize
+
+Source = keras.Model | Checkpoint | str | Path
+RAW = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """From pixels to probabilities.
+
+    Attributes:
+        class_names: by label.
+        preprocessing: of image files; called, a classifier normalizes by its mean and std itself.
+        compute: from pixels, uint8 or float (N, image_size, image_size, 3), RGB, 0 to 255, to what
+            the network puts out, (N, classes).
+        activation: that `compute` ends in; logits ("linear") get the softmax when called.
+        model: the Keras model behind it, None for an exported file.
+        checkpoint: that it came from, None for a model of the user's own.
+    """
+
+    class_names: tuple[str, ...]
+    preprocessing: Preprocessing
+    compute: Callable[[np.ndarray], np.ndarray]
+    activation: str
+    model: keras.Model | None = None
+    checkpoint: Checkpoint | None = None
+
+    def __call__(self, images: np.ndarray, batch_size: int = 128) -> np.ndarray:
+        """Return probabilities, float32 (N, classes), of pixels (N, height, width, 3).
+
+        Raises:
+            ArithmeticError: the network puts out numbers that are not finite.
+        """
+        batches = range(0, len(images), batch_size)
+        scores = [self.compute(np.asarray(images[i : i + batch_size])) for i in batches]
+        outputs = np.concatenate([np.asarray(score, np.float32) for score in scores])
+        if not np.isfinite(outputs).all():
+            raise ArithmeticError("the network puts out numbers that are not finite; retrain it")
+        return probabilities(outputs) if self.activation == "linear" else outputs
+
+
+def probabilities(logits: np.ndarray, activation: str = "softmax") -> np.ndarray:
+    """Return the softmax (or "sigmoid") of logits, float32 (N, classes)."""
+    logits = np.asarray(logits, np.float32)
+    if activation == "sigmoid":
+        return 1 / (1 + np.exp(-logits))
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+@contextmanager
+def open_classifier(
+    source: Source,
+    class_names: tuple[str, ...] | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> Iterator[Classifier]:
+    """Open a trained network for prediction; an exported one runs in its own runtime till the end.
+
+    Args:
+        source: a Keras model built on ours; a checkpoint or what `open_checkpoint` takes; or the
+            folder of an export, NAME/VERSION or NAME (its latest version).
+        class_names: by label; default: the checkpoint's or export's own, else "class 0", ...
+        preprocessing: default: the checkpoint's or export's own. For a model: none, that is, it
+            takes pixels from 0 to 255 as they are.
+
+    Raises:
+        ValueError: nothing is there, or it is no classifier of one image, or names or sizes do not
+            fit it.
+        ImportError: what runs an export is not installed.
+    """
+    if not isinstance(source, (keras.Model, Checkpoint)) and (found := find_exported(Path(source))):
+        with open_exported(found) as exported:
+            yield Classifier(
+                _names(class_names or exported.class_names, len(exported.class_names), source),
+                preprocessing or exported.preprocessing,
+                exported.compute,
+                "linear" if exported.activation == "softmax" else exported.activation,
+            )
+    else:
+        yield model_classifier(source, class_names, preprocessing)
+
+
+def model_classifier(
+    source: Source,
+    class_names: tuple[str, ...] | None = None,
+    preprocessing: Preprocessing | None = None,
+    *,
+    quiet: bool = False,
+) -> Classifier:
+    """Return the classifier of a Keras model or checkpoint, as `open_classifier`.
+
+    Args:
+        source: a Keras model, a checkpoint or what `open_checkpoint` takes.
+        class_names: as of `open_classifier`.
+        preprocessing: as of `open_classifier`.
+        quiet: do not say that a model's preprocessing is assumed.
+    """
+    checkpoint = None
+    if isinstance(source, keras.Model):
+        model = source
+        check_functional(model)
+    else:
+        checkpoint = open_checkpoint(source)
+        preprocessing = preprocessing or checkpoint.preprocessing
+        model = _load(checkpoint, preprocessing)
+        class_names = class_names or checkpoint.class_names
+    shape = model.inputs[0].shape[1:]
+    if len(shape) != 3:
+        raise ValueError(f"model: expected one that takes images, got {model.name!r} of {shape}")
+    height, width, channels = (*shape[1:], shape[0]) if _channels_first(model) else shape
+    if preprocessing is None:
+        if height is None or height != width:
+            raise ValueError(
+                f"preprocessing: {model.name} takes images of {height}x{width}, so give a "
+                "Preprocessing with the image_size to use"
+            )
+        preprocessing = Preprocessing(height, height, "bicubic", **RAW)
+        if not quiet:
+            print(
+                f"preprocessing: none given, so {model.name!r} gets RGB pixels from 0 to 255 as "
+                "they are; if you normalized its images yourself, give preprocessing=",
+                file=sys.stderr,
+            )
+    size = preprocessing.image_size
+    if channels != 3 or {height, width} - {size, None} or len(model.outputs[0].shape) != 2:
+        raise ValueError(
+            f"model: expected a classifier of {size}x{size} RGB images (preprocessing), got "
+            f"{model.name!r} from {tuple(shape)} to {tuple(model.outputs[0].shape[1:])}"
+        )
+
+    prepare = normalizer(model, preprocessing)
+
+    def compute(images: np.ndarray) -> np.ndarray:
+        outputs = model.predict_on_batch(prepare(images))
+        return keras.ops.convert_to_numpy(keras.ops.cast(outputs, "float32"))
+
+    return Classifier(
+        _names(class_names, model.outputs[0].shape[-1], model.name),
+        preprocessing,
+        compute,
+        output_activation(model),
+        model,
+        checkpoint,
+    )
+
+
+def normalizer(
+    model: keras.Model, preprocessing: Preprocessing
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function from pixels, (N, height, width, 3), to what a model takes, float32."""
+
+    def prepare(images: np.ndarray) -> np.ndarray:
+        if is_raw(preprocessing):
+            pixels = np.asarray(images, np.float32)
+        else:
+            pixels = normalize(images, preprocessing.mean, preprocessing.std)
+        if _channels_first(model):
+            pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+        return pixels
+
+    return prepare
+
+
+def is_raw(preprocessing: Preprocessing) -> bool:
+    """Whether normalization leaves pixels as they are."""
+    return (preprocessing.mean, preprocessing.std) == (RAW["mean"], RAW["std"])
+
+
+def _channels_first(model):
+    shape = model.inputs[0].shape[1:]
+    return len(shape) == 3 and shape[0] == 3 != shape[2]
+
+
+def _load(checkpoint: Checkpoint, preprocessing: Preprocessing | None) -> keras.Model:
+    """Build it in float32, channels last: weights are the same in both image data formats."""
+    if checkpoint.classes is None:
+        raise ValueError(
+            f"checkpoint: {checkpoint.name} has no classifier; train one on it "
+            f"(keras-resnext train --weights {checkpoint.source})"
+        )
+    size = preprocessing.image_size if preprocessing else None
+    data_format, policy = keras.config.image_data_format(), keras.config.dtype_policy()
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_dtype_policy("float32")
+    try:
+        shape = (size, size, 3) if size else None
+        return from_preset(checkpoint, input_shape=shape, classifier_activation=None)
+    finally:
+        keras.config.set_image_data_format(data_format)
+        keras.config.set_dtype_policy(policy)
+
+
+def _names(names, classes: int, source) -> tuple[str, ...]:
+    names = tuple(names or (f"class {label}" for label in range(classes)))
+    if len(names) != classes:
+        raise ValueError(
+            f"class_names: expected {classes}, one per output of {source}, got {len(names)}"
+        )
+    if strange := [name for name in names if not (name and name.isprintable())]:
+        raise ValueError(f"class_names: expected printable names, got {strange[0]!r}")
+    return names
+
+

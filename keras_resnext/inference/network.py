@@ -1,0 +1,155 @@
+"""Any Keras model built on ours, brought to one flat network that inference and export can handle."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+INACTIVE = ("Dropout", "GaussianNoise", "ActivityRegularization", "Random", "RandAugment", "AugMix")
+"""Beginnings and ends of the names of layers that do nothing in inference."""
+
+Change = Callable[[keras.Layer, dict[str, Any]], type[keras.Layer] | None]
+
+
+def rebuild_flat(
+    model: keras.Model,
+    change: Change = lambda layer, config: None,
+    skip: Callable[[keras.Layer], bool] = lambda layer: False,
+) -> keras.Model:
+    """Return a copy in which the layers of nested models stand side by side, weights copied.
+
+    Args:
+        model: functional or Sequential, built, with one input and one output.
+        change: gets each layer and its configuration, which it may alter; may return a class to
+            build the copy from.
+        skip: says which layers pass their input on instead of being called.
+
+    Raises:
+        ValueError: it is neither functional nor Sequential, or not built, or has several inputs or
+            outputs, or a layer cannot be copied.
+    """
+    copies: dict[int, tuple[Any, Any]] = {}
+    names = Counter({"images": 1})
+
+    def copy(operation):
+        """Once per layer, since a layer may be called several times."""
+        if isinstance(operation, keras.Model):
+            return operation
+        if id(operation) not in copies:
+            copies[id(operation)] = operation, _copied(operation, change, names)
+        return copies[id(operation)]
+
+    def call(pair, *args, **kwargs):
+        if isinstance(pair, keras.Model):
+            return inline(pair, args[0])
+        layer, copied = pair
+        sampled = kwargs.get("training") is True  # asked for by whoever built it: it stays random
+        if skip(layer) or (_is_inactive(layer) and not sampled):
+            return args[0]
+        return copied(*args, **kwargs)
+
+    def inline(part, inputs):
+        check_functional(part)
+        graph = keras.Model(part.inputs, part.outputs)  # a Sequential, too, and never compiled
+        return graph._run_through_graph(inputs, operation_fn=copy, call_fn=call)[0]
+
+    check_functional(model)
+    images = keras.Input(model.inputs[0].shape[1:], name="images", dtype="float32")
+    result = keras.Model(images, inline(model, images), name=model.name)
+    for layer, copied in copies.values():
+        if getattr(layer, "weights", None) and len(layer.weights) == len(copied.weights):
+            copied.set_weights(layer.get_weights())
+        if isinstance(copied, keras.layers.Normalization):
+            copied.finalize_state()
+    return result
+
+
+def check_functional(model: keras.Model) -> None:
+    """Make sure that a model is a graph of layers from one input to one output.
+
+    Raises:
+        ValueError: it is not.
+    """
+    name = getattr(model, "name", model)
+    if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
+        raise ValueError(
+            f"model: expected a functional or Sequential Keras model that knows its input, got "
+            f"{name!r}; put keras.Input(shape) first, or call it once on images"
+        )
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ValueError(
+            f"model: expected one input and one output, got {name!r} with {len(model.inputs)} and "
+            f"{len(model.outputs)}"
+        )
+
+
+def head_of(model: keras.Model) -> Any:
+    """Return the layer or operation, in nested models too, that puts the scores out."""
+    operation = model
+    while isinstance(operation, keras.Model):
+        check_functional(operation)
+        operation = operation.outputs[0]._keras_history.operation
+    return operation
+
+
+def output_activation(model: keras.Model) -> str:
+    """Return what the last layer applies: "softmax", "sigmoid", "linear" or another's name."""
+    head = head_of(model)
+    if type(head).__name__ in ("Softmax", "Sigmoid"):  # layers or operations
+        return type(head).__name__.lower()
+    activation = getattr(head, "activation", None) or keras.activations.linear
+    return getattr(activation, "__name__", type(activation).__name__)
+
+
+def logits_network(model: keras.Model, change: Change = lambda layer, config: None) -> keras.Model:
+    """Return the flat network of a classifier in float32, up to the logits, inactive layers dropped.
+
+    Args:
+        model: as `rebuild_flat` takes it; a softmax or sigmoid at its end is taken off.
+        change: as of `rebuild_flat`, beside that.
+
+    Returns:
+        From images, float32, as `model` takes them, to logits, float32 (batch, classes). Its
+        weights are copies.
+    """
+    head = head_of(model)
+    final = output_activation(model)
+
+    def to_logits(layer, config):
+        config["dtype"] = "float32"
+        if layer is head and final in ("softmax", "sigmoid"):
+            config["activation"] = "linear"
+        return change(layer, config)
+
+    def gives_probabilities(layer):
+        return layer is head and type(layer).__name__ in ("Softmax", "Sigmoid")
+
+    return rebuild_flat(model, to_logits, gives_probabilities)
+
+
+def _is_inactive(layer):
+    name = type(layer).__name__
+    known = name.startswith(INACTIVE) or name.endswith(INACTIVE) or name.startswith("SpatialDropout")
+    # At inference RandomCrop crops the middle.
+    return known and name != "RandomCrop" and type(layer).__module__.startswith("keras.")
+
+
+def _copied(operation, change, names):
+    names[operation.name] += 1
+    times = names[operation.name]
+    if not isinstance(operation, keras.Layer) and times == 1:
+        return operation
+    config = operation.get_config()
+    kind = type(operation)
+    if isinstance(operation, keras.Layer):
+        kind = change(operation, config) or kind
+    if times > 1:
+        config["name"] = f"{operation.name}_{times}"
+    try:
+        return kind.from_config(config)
+    except Exception as error:
+        raise ValueError(
+            f"model: layer {operation.name!r} of {type(operation).__name__} cannot be copied from "
+            f"its get_config(): {str(error).splitlines()[0]}"
+        ) from error

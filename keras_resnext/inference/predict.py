@@ -1,0 +1,169 @@
+"""The most likely classes of image files."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_resnext.data import decode_files, find_images
+from keras_resnext.files import display_width, pad
+from keras_resnext.inference.classifier import Classifier, Source, open_classifier
+from keras_resnext.preprocessing import Preprocessing
+
+
+class Guess(NamedTuple):
+    """A class and its probability, 0 to 1."""
+
+    label: int
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The most likely classes of an image.
+
+    Attributes:
+        path: of the image; None for an array.
+        guesses: the most likely first; of equal ones that of the lower label.
+        image: as the network saw it, uint8 (height, width, 3).
+    """
+
+    path: Path | None
+    guesses: tuple[Guess, ...]
+    image: np.ndarray
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some of the files: predictions of those that can be read, the reason for each other one."""
+
+    predictions: list[Prediction]
+    unreadable: dict[Path, str]
+
+
+def predict(
+    source: Source,
+    images: np.ndarray | str | Path | Sequence[str | Path],
+    top: int = 5,
+    batch_size: int = 32,
+    class_names: tuple[str, ...] | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> list[Prediction]:
+    """Return the most likely classes of images.
+
+    Args:
+        source: as of `open_classifier`: a model, a checkpoint, or the folder of an export.
+        images: files, folders or patterns; or pixels, uint8 (N, height, width, 3), of the size that
+            the network takes.
+        top: classes per image, at most.
+        batch_size: images at a time.
+        class_names: as of `open_classifier`.
+        preprocessing: as of `open_classifier`.
+
+    Raises:
+        ValueError: as `open_classifier`, or a file cannot be read.
+
+    Example:
+        >>> predict("resnext50_32x4d.a1_in1k", "photos/*.jpg")[0].guesses[0].name
+    """
+    with open_classifier(source, class_names, preprocessing) as classifier:
+        if isinstance(images, np.ndarray):
+            return predictions_of(classifier, [None] * len(images), images, top, batch_size)
+        names = [images] if isinstance(images, (str, Path)) else images
+        batches = list(predict_files(classifier, find_images(names), top, batch_size))
+    for batch in batches:
+        for path, reason in batch.unreadable.items():
+            raise ValueError(f"images: {path} cannot be read: {reason}")
+    return [prediction for batch in batches for prediction in batch.predictions]
+
+
+def predict_files(
+    classifier: Classifier, paths: Sequence[Path], top: int = 5, batch_size: int = 32
+) -> Iterator[Batch]:
+    """Yield the predictions of image files, a batch at a time; unreadable ones have their reason.
+
+    Raises:
+        ValueError: `top` or `batch_size` is below 1.
+        ArithmeticError: the network puts out numbers that are not finite.
+    """
+    for name, value in (("top", top), ("batch_size", batch_size)):
+        if value < 1:
+            raise ValueError(f"{name}: expected 1 or more, got {value}")
+    for start in range(0, len(paths), batch_size):
+        part = paths[start : start + batch_size]
+        images, unreadable = decode_files(part, classifier.preprocessing)
+        readable = [path for path in part if path not in unreadable]
+        yield Batch(predictions_of(classifier, readable, images, top, batch_size), unreadable)
+
+
+def predictions_of(
+    classifier: Classifier,
+    paths: Sequence[Path | None],
+    images: np.ndarray,
+    top: int,
+    batch_size: int,
+) -> list[Prediction]:
+    """Return the predictions of decoded images, uint8 (N, image_size, image_size, 3)."""
+    if not len(images):
+        return []
+    scores = classifier(images, batch_size)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+    return [
+        Prediction(path, guesses(classifier.class_names, labels, row[labels]), image)
+        for path, image, row, labels in zip(paths, images, scores, order, strict=True)
+    ]
+
+
+def guesses(names: Sequence[str], labels: np.ndarray, scores: np.ndarray) -> tuple[Guess, ...]:
+    """Return classes by name, in the order of `labels`."""
+    return tuple(
+        Guess(int(label), names[label], float(score))
+        for label, score in zip(labels, scores, strict=True)
+    )
+
+
+def predictions_as_text(predictions: Sequence[Prediction]) -> str:
+    """Return a table for a terminal: one line per guess, the image before its first."""
+    rows = [("image", "class", "probability")]
+    for prediction in predictions:
+        title = str(prediction.path or "")
+        for guess in prediction.guesses:
+            rows.append((title, guess.name, f"{guess.probability:11.2%}"))
+            title = ""
+    return table(rows)
+
+
+def predictions_as_json(
+    source: str | Path, predictions: Sequence[Prediction], unreadable: Mapping[Path, str]
+) -> str:
+    """Return everything as JSON, the files left out included; probabilities are 0 to 1."""
+    values = {
+        "source": str(source),
+        "predictions": [
+            {
+                "image": str(prediction.path),
+                "top": [
+                    {"label": guess.label, "class": guess.name, "probability": guess.probability}
+                    for guess in prediction.guesses
+                ],
+            }
+            for prediction in predictions
+        ],
+        "unreadable": [
+            {"image": str(path), "reason": reason} for path, reason in unreadable.items()
+        ],
+    }
+    return json.dumps(values, indent=1) + "\n"
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of text in columns of equal width, whatever width their characters have."""
+    widths = [max(map(display_width, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(pad(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )

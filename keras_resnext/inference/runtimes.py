@@ -1,0 +1,320 @@
+"""Run an exported file in its own runtime: `python -P runtimes.py FILE trusted|checked`.
+
+Started as a file, with this package out of reach and, but for `.keras` files, Keras too: nothing but
+the runtime may be needed. Answers requests from standard input on standard output until that ends,
+as it does when whoever started it is killed. A message is its length in 8 bytes and an .npz: pixels,
+uint8 (N, height, width, 3), by signature; outputs by SIGNATURE/OUTPUT, or a text by the name `error`.
+
+A file that is "checked" comes from anywhere: what in it could do more than compute is refused, by
+lists of what our own exports hold.
+"""
+
+import ctypes
+import io
+import json
+import os
+import re
+import sys
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+DEFAULT = "serving_default"
+Run = Callable[[Mapping[str, np.ndarray]], Mapping[str, Any]]
+
+OPERATIONS = frozenset(
+    """Abs Add AddN AddV2 All Any ArgMax Assert AvgPool BatchMatMulV2 BiasAdd BroadcastTo Cast Ceil
+    ClipByValue ConcatV2 Const Conv2D DepthwiseConv2dNative Einsum Elu EnsureShape Equal Erf Exp
+    ExpandDims Fill Floor FloorDiv FloorMod FusedBatchNormV3 GatherV2 Greater GreaterEqual Identity
+    IdentityN LeakyRelu Less LessEqual Log Log1p LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul
+    Max MaxPool Maximum Mean Min Minimum Mul Neg NoOp NotEqual Pack Pad PadV2 PartitionedCall
+    Placeholder Pow Prod Range RealDiv Relu Relu6 Reshape ResizeBicubic ResizeBilinear
+    ResizeNearestNeighbor Round Rsqrt ScaleAndTranslate Select SelectV2 Selu Shape Sigmoid Slice
+    Softmax Softplus Split SplitV Sqrt Square SquaredDifference Squeeze StatefulPartitionedCall
+    StopGradient StridedSlice Sub Sum Tanh Tile TopKV2 Transpose Unpack ZerosLike""".split()
+)
+"""TensorFlow's operations that predictions may use: they compute, and touch nothing else."""
+ATEN = frozenset(
+    """_native_batch_norm_legit_no_training _to_copy adaptive_avg_pool2d add addmm alias amax
+    avg_pool2d cat clamp clone constant_pad_nd contiguous conv2d convolution detach div exp expand
+    flatten gelu hardtanh leaky_relu linear matmul max_pool2d mean mm mul pad permute pow relu
+    reshape rsqrt select sigmoid silu slice softmax split sqrt squeeze sub sum sym_size tanh to
+    transpose unsqueeze view""".split()
+)
+"""PyTorch's, of `torch.ops.aten`."""
+LAYERS = frozenset(
+    """Activation Add AveragePooling2D BatchNormalization Concatenate Conv2D Dense DepthwiseConv2D
+    Flatten Functional GlobalAveragePooling2D GlobalMaxPooling2D InputLayer LayerNormalization
+    MaxPooling2D Multiply Normalization PReLU Permute ReLU Rescaling Reshape Resizing
+    SeparableConv2D Softmax Subtract UnitNormalization ZeroPadding2D""".split()
+)
+"""Keras', of `.keras` files, beside its initializers."""
+PLAIN_VALUES = ("__keras_tensor__", "__tensor__", "__numpy__", "__tuple__", "__slice__")
+
+
+def saved_model(file: Path, trusted: bool) -> Run:
+    """TensorFlow, without XLA, as TensorFlow Serving runs it."""
+    sys.modules["keras"] = None  # type: ignore[assignment]  # TensorFlow would import it
+    import tensorflow as tf
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    disable_xla()
+    tf.config.set_visible_devices([], "GPU")
+    (meta_graph, *_) = SavedModel.FromString(file.read_bytes()).meta_graphs
+    graph, signatures = meta_graph.graph_def, meta_graph.signature_def
+    session = tf.compat.v1.Session(graph=tf.Graph())
+    with session.graph.as_default():
+        if trusted:
+            if names := needs_xla(graph):
+                raise ValueError(f"the graph needs XLA: {', '.join(names[:5])}")
+            tf.compat.v1.saved_model.load(session, ["serve"], str(file.parent))
+        else:
+            # Not loaded: that would restore variables and read assets. What the answer depends on
+            # is imported, and it has to be on the list.
+            needed = needed_for(graph, signatures[DEFAULT])
+            if strange := sorted({node.op for node in nodes(needed)} - OPERATIONS):
+                raise ValueError(f"it has operations that no export of ours has: {strange}")
+            tf.import_graph_def(needed, name="")
+
+    def run(request):
+        answers = {}
+        for name, pixels in request.items():
+            signature = signatures[name]
+            ((_, spec),) = signature.inputs.items()
+            if spec.dtype == tf.string.as_datatype_enum:
+                fed = [tf.io.encode_png(image).numpy() for image in pixels]
+            else:
+                fed = pixels.astype(tf.DType(spec.dtype).as_numpy_dtype)
+            outputs = {key: output.name for key, output in signature.outputs.items()}
+            found = session.run(outputs, {spec.name: fed})
+            answers |= {f"{name}/{key}": value for key, value in found.items()}
+        return answers
+
+    return run
+
+
+def disable_xla() -> None:
+    """Switch XLA off for this process, as TensorFlow Serving's `main` does.
+
+    TensorFlow has no Python name for it, and no such library on Windows and macOS; `needs_xla`
+    looks for the same trouble everywhere.
+    """
+    import tensorflow as tf
+
+    library = Path(tf.sysconfig.get_lib()) / "libtensorflow_cc.so.2"
+    if library.exists():
+        ctypes.CDLL(str(library))._ZN10tensorflow21DisableXlaCompilationEv()
+
+
+def nodes(graph: Any) -> list[Any]:
+    """Return all nodes of a GraphDef, those in its functions too."""
+    return [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+
+
+def needs_xla(graph: Any) -> list[str]:
+    """Return names of a GraphDef's nodes and functions that nothing but XLA computes."""
+    named = [(x.name, x) for x in nodes(graph)]
+    named += [(x.signature.name, x) for x in graph.library.function]
+    return [
+        name
+        for name, x in named
+        if x.attr["_XlaMustCompile"].b or getattr(x, "op", "").startswith("Xla")
+    ]
+
+
+def needed_for(graph: Any, signature: Any) -> Any:
+    """Return the part of a GraphDef that the outputs of a signature depend on."""
+    by_name = {node.name: node for node in graph.node}
+    functions = {function.signature.name: function for function in graph.library.function}
+    found: dict[str, Any] = {}
+    pending = [output.name for output in signature.outputs.values()]
+    while pending:
+        name = re.sub(r"^\^|:\d+$", "", pending.pop())
+        if name not in found:
+            found[name] = by_name[name]
+            pending += by_name[name].input
+    called: dict[str, Any] = {}
+    rest = list(found.values())
+    while rest:
+        node = rest.pop()
+        attributes = list(node.attr.values())
+        names = [node.op, *(value.func.name for value in attributes)]
+        names += [function.name for value in attributes for function in value.list.func]
+        for name in names:
+            if name in functions and name not in called:
+                called[name] = functions[name]
+                rest += functions[name].node_def
+    part = type(graph)(versions=graph.versions)
+    part.node.extend(found.values())
+    part.library.function.extend(called.values())
+    return part
+
+
+def onnxruntime(file: Path, trusted: bool) -> Run:
+    """ONNX Runtime."""
+    import onnx
+    import onnxruntime
+
+    model = onnx.load(file, load_external_data=False)
+    if not trusted and any(x.external_data for x in model.graph.initializer):
+        raise ValueError("it wants to read other files")
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    return _one(lambda images: session.run(["logits"], {"images": images})[0])
+
+
+def litert(file: Path, trusted: bool) -> Run:
+    """LiteRT's interpreter."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    signature = Interpreter(str(file)).get_signature_runner()
+    return _one(lambda images: signature(images=images)["logits"])
+
+
+def openvino(file: Path, trusted: bool) -> Run:
+    """OpenVINO, in float32: by default it rounds to bfloat16 where the processor can."""
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # it would report its use
+    import openvino
+
+    compiled = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return _one(lambda images: compiled({"images": images})["logits"])
+
+
+def keras(file: Path, trusted: bool) -> Run:
+    """Keras under the backend that KERAS_BACKEND names."""
+    if not trusted:
+        check_keras(json.loads(zipfile.ZipFile(file).read("config.json")))
+    import keras
+
+    network = keras.saving.load_model(file, compile=False, safe_mode=True)
+    return _one(lambda images: network.predict(images, verbose=0))
+
+
+def check_keras(config: dict[str, Any]) -> None:
+    """Make sure that a `.keras` configuration holds known layers only."""
+    config.pop("compile_config", None)
+    for value in _dictionaries(config):
+        module, name = str(value.get("module")), value.get("class_name")
+        plain = module == "None" and (name is None or name in PLAIN_VALUES)
+        known = (
+            (module in ("keras", "keras.layers") and name in LAYERS | {"DTypePolicy"})
+            or module == "keras.initializers"
+            or (module == "keras.src.ops.numpy" and name in LAYERS | {"GetItem", "Divide"})
+        )
+        if not (plain or known) or value.get("registered_name") not in (None, name):
+            raise ValueError(f"it names {name} of {module}, which no export of ours holds")
+
+
+def torch(file: Path, trusted: bool) -> Run:
+    """PyTorch."""
+    import torch
+
+    if not trusted:
+        check_program(zipfile.ZipFile(file), torch)
+    module = torch.export.load(file).module()
+    return _one(lambda images: module(torch.from_numpy(images)).detach().numpy())
+
+
+def check_program(archive: zipfile.ZipFile, torch: Any) -> None:
+    """Make sure that a `.pt2` holds plain tensors and known operations: loading can run code.
+
+    PyTorch unpickles what a configuration calls pickled, evaluates the expressions of sizes, and
+    calls whatever function of its own a graph names.
+    """
+    for name in archive.namelist():
+        if name.endswith(".json"):
+            for value in _dictionaries(json.loads(archive.read(name))):
+                _check_program_part(value)
+        elif name.endswith(".pt"):
+            torch.load(io.BytesIO(archive.read(name)), weights_only=True)
+        elif not re.search(
+            r"/(data/(weights/weight|constants/tensor)_\d+|archive_(format|version)|byteorder"
+            r"|\.data/(version|serialization_id))$",
+            name,
+        ):
+            raise ValueError(f"it has a member {name!r}, which no export of ours has")
+
+
+def _check_program_part(value):
+    target = str(value.get("target", ""))
+    if value.get("use_pickle") or value.get("as_custom_obj") or value.get("guards_code"):
+        raise ValueError("it holds pickled objects or code")
+    if not re.fullmatch(r"[su]?\d*", str(value.get("expr_str", ""))):
+        raise ValueError(f"it holds the expression {value['expr_str']!r}")
+    operation = re.fullmatch(r"torch\.ops\.aten\.(\w+)\.\w+", target)
+    if "inputs" in value and target and not (operation and operation[1] in ATEN):
+        raise ValueError(f"it calls {target}, which no export of ours does")
+
+
+def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield every dictionary in JSON, however deep."""
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            yield value
+            pending += value.values()
+        elif isinstance(value, list):
+            pending += value
+
+
+def _one(compute: Callable[[np.ndarray], Any]) -> Run:
+    """Of a format with one signature, that takes float32 and puts out logits."""
+    return lambda request: {
+        f"{DEFAULT}/logits": compute(np.asarray(request[DEFAULT], np.float32))
+    }
+
+
+RUNTIMES: dict[str, Callable[[Path, bool], Run]] = {
+    "saved_model.pb": saved_model,
+    "model.onnx": onnxruntime,
+    "model.tflite": litert,
+    "model.xml": openvino,
+    "model.keras": keras,
+    "model.pt2": torch,
+}
+
+
+def write_message(stream: BinaryIO, arrays: Mapping[str, Any]) -> None:
+    """Write a message and flush."""
+    memory = io.BytesIO()
+    plain = {k: np.asarray(v) for k, v in arrays.items()}
+    # Strings come from TensorFlow as objects, which would be pickled.
+    np.savez(memory, **{k: v.astype(bytes) if v.dtype == object else v for k, v in plain.items()})
+    stream.write(len(memory.getbuffer()).to_bytes(8, "little"))
+    stream.write(memory.getbuffer())
+    stream.flush()
+
+
+def read_message(stream: BinaryIO) -> dict[str, np.ndarray] | None:
+    """Read a message; None at the end of the stream."""
+    length = int.from_bytes(stream.read(8), "little")
+    if not length:
+        return None
+    with np.load(io.BytesIO(stream.read(length))) as arrays:
+        return dict(arrays)
+
+
+def _serve(file: Path, trusted: bool) -> None:
+    # What libraries print must not get between the messages.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    run: Run | None = None
+    while (request := read_message(sys.stdin.buffer)) is not None:
+        try:
+            run = run or RUNTIMES[file.name](file, trusted)
+            write_message(answers, run(request) if request else {})
+        except ImportError as error:
+            hint = f'{error.name} is not installed. Type: pip install "keras-resnext[export]"'
+            write_message(answers, {"missing": np.array(hint)})
+        except Exception as error:
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            write_message(answers, {"error": np.array(first)})
+
+
+if __name__ == "__main__":
+    for package in {"keras_resnext", "keras"} - ({"keras"} if sys.argv[1].endswith(".keras") else set()):
+        sys.modules[package] = None  # type: ignore[assignment]
+    _serve(Path(sys.argv[1]), sys.argv[2] == "trusted")
