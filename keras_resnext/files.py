@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import keras
 
 UNFINISHED = ".writing-"
 """Prefix of the names of files and folders that are being written. A kill leaves one behind."""
@@ -139,32 +138,6 @@ def locked(folder: Path, what: str) -> Iterator[None]:
         lock.release()
 
 
-def write_weights(path: str | os.PathLike, model: keras.Model) -> None:
-    """Write `NAME.weights.h5`, with the optimizer's state if compiled, atomically.
-
-    `model.save_weights(path)` lets HDF5 write to the disk. If that is full, HDF5 can neither write
-    nor close its file, complains over many lines, and crashes the process as it ends (h5py issue
-    914). So HDF5 writes to memory here, which takes as much again as the weights.
-
-    Args:
-        path: where the file shall be; its folder exists.
-        model: built.
-
-    Raises:
-        OSError: as `atomic_write`.
-    """
-    memory = _WeightsInMemory()
-    model.save_weights(memory)
-    write_bytes(path, memory.getbuffer())
-
-
-class _WeightsInMemory(io.BytesIO):
-    """Keras takes a `BytesIO` in place of a path, but looks at the suffix of its name."""
-
-    def __str__(self):
-        return "memory.weights.h5"
-
-
 def figure(**kwargs: Any) -> Any:
     """Return a new `matplotlib.figure.Figure`: without pyplot there is no window, no global state.
 
@@ -189,47 +162,28 @@ def say(text: str) -> None:
     print(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
-def tolerant_output() -> None:
-    """Keep the process alive when nobody reads its output or the terminal lacks a character.
+def tolerate_output() -> None:
+    """Have this process survive standard streams that are closed or lack characters.
 
-    A run of days must not end because `| head` closed the pipe or the locale is ASCII: what cannot
-    be encoded is escaped, and after the first failed write the rest goes nowhere. For the entry
-    points of commands, since it changes `sys.stdout` and `sys.stderr`.
+    For commands: a run of days must not end because `| head` closed the pipe or the locale is
+    ASCII. Characters are escaped, and what nobody reads is dropped.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-            setattr(sys, name, _Tolerant(stream))
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+            continue
+        stream.flush()
+        raw = io.BufferedWriter(_Tolerant(stream.fileno(), "w", closefd=False))
+        setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, "backslashreplace", "\n", True))
 
 
-class _Tolerant:
-    """A text stream whose failed writes are dropped."""
-
-    def __init__(self, stream):
-        self._stream = stream
-
-    def __getattr__(self, name):
-        return getattr(self._stream, name)
-
-    def write(self, text):
-        with self._dropping():
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self):
-        with self._dropping():
-            self._stream.flush()
-
-    @contextmanager
-    def _dropping(self):
+class _Tolerant(io.FileIO):
+    def write(self, data):
         try:
-            yield
+            return super().write(data)
         except OSError:
-            # By descriptor: what is left in buffers, and children, must be able to write too.
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())
-            os.close(nowhere)
+            return len(data)
 
 
 def pad(text: str, width: int) -> str:
@@ -239,17 +193,15 @@ def pad(text: str, width: int) -> str:
 
 
 def display_width(text: str) -> int:
-    """Count the terminal columns of `text` as `pad` writes it: an East Asian wide character has 2.
+    """Count the terminal columns of `text`, escaped: 2 for East Asian wide characters, else 1.
 
-    Combining characters have none.
+    Combining characters and joiners have none.
     """
-    return sum(_columns(character) for character in escape(text))
-
-
-def _columns(character):
-    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
+    return sum(
+        (unicodedata.category(character) not in ("Mn", "Me", "Cf"))
+        * (2 if unicodedata.east_asian_width(character) in "WF" else 1)
+        for character in escape(text)
+    )
 
 
 def escape(text: str) -> str:
@@ -262,4 +214,16 @@ def escape(text: str) -> str:
     )
 
 
-written_whole = atomic_write  # until the old modules that call it are gone
+# Until the old modules that call these are gone.
+written_whole = atomic_write
+
+
+def write_weights(path, model):  # noqa: D103
+    memory = _WeightsInMemory()
+    model.save_weights(memory)
+    write_bytes(path, memory.getbuffer())
+
+
+class _WeightsInMemory(io.BytesIO):
+    def __str__(self):
+        return "memory.weights.h5"
