@@ -14,13 +14,13 @@ class GroupedConv2D(keras.layers.Conv2D):
     Arguments, configuration, weights and outputs are those of `keras.layers.Conv2D(groups=...)`,
     so a `.weights.h5` of one loads in the other; only the way to the outputs differs. Keras
     compiles a grouped convolution with XLA under TensorFlow, as JAX always does, and XLA's
-    gradient of it takes seconds a layer on a CPU.
+    gradient of it takes seconds per layer on a CPU.
 
     Args:
         *args: as for `keras.layers.Conv2D`: `filters`, `kernel_size`, `strides`, ...
         lowering: the way to compute it. `"auto"` takes the fastest known for the backend, device
-            and shape (`keras_resnext/backend/lowering.py`); `"native"` is the backend's own grouped
-            convolution, `"split"` one dense convolution a group, `"dense"` a single one with a
+            and shape (`TABLE` in `backend/lowering.py`); `"native"` is the backend's own grouped
+            convolution, `"split"` one dense convolution per group, `"dense"` a single one with a
             block-diagonal kernel, `"packed"` something between, and `"matmul"` a matrix product,
             for 1x1 kernels only. Anything but `"auto"` is kept in the configuration.
         **kwargs: as for `keras.layers.Conv2D`: `groups`, `padding`, `use_bias`, ...
@@ -80,32 +80,34 @@ class BatchNorm(keras.layers.BatchNormalization):
     - the backend's fused kernel takes about half the time of Keras' elementwise steps on a CPU;
     - the moving variance follows the unbiased variance of the batch, as in PyTorch, in the
       original Torch code and in TensorFlow's fused kernel, where Keras follows the biased one;
-    - under mixed precision the moving statistics stay in float32, where Keras rounds them to the
-      compute dtype at each step, and small changes are lost.
+    - on several devices, each replica normalizes by the statistics of its own part of the batch,
+      and the moving statistics follow the mean of the replicas' (PyTorch's
+      DistributedDataParallel keeps those of the first). With `synchronized=True` they are the
+      statistics of the whole batch, as on one device. Keras has that argument for TensorFlow only,
+      and under JAX always synchronizes.
 
-    On several devices, each replica normalises by the statistics of its own part of the batch, and
-    the moving statistics follow the mean of the replicas' (PyTorch's DistributedDataParallel keeps
-    those of the first). With `synchronized=True` they are the statistics of the whole batch, as on
-    one device. Keras has that argument for TensorFlow only, and under JAX synchronises always.
+    With a mask, renormalization, or without `scale` or `center`, it trains as Keras' layer does.
 
-    With a mask, renormalisation, or without `scale` or `center`, it trains as Keras' layer does.
+    Args:
+        *args: as for `keras.layers.BatchNormalization`: `axis`, `momentum`, `epsilon`, ...
+        synchronized: whether replicas share the statistics, under every backend.
+        **kwargs: as for `keras.layers.BatchNormalization`.
     """
 
     def __init__(self, *args, synchronized=False, **kwargs):
         super().__init__(*args, **kwargs)
         self.synchronized = synchronized
-        self.autocast = False  # variables would come rounded to the compute dtype
 
     def call(self, inputs, training=None, mask=None):
-        """Normalise (batch, height, width, channels), or channels first where `axis=1`."""
-        inputs = ops.convert_to_tensor(inputs)
+        """Normalize (batch, height, width, channels), or channels first where `axis=1`."""
         plain = self.scale and self.center and not self.renorm
         if not (training and self.trainable and plain and mask is None and len(inputs.shape) == 4):
             return super().call(inputs, training=training, mask=mask)
+        wide = keras.backend.result_type(inputs.dtype, "float32")
         outputs, mean, variance = backend.native.batch_normalize(
             inputs,
-            ops.convert_to_tensor(self.gamma),
-            ops.convert_to_tensor(self.beta),
+            ops.cast(self.gamma, wide),
+            ops.cast(self.beta, wide),
             self.axis % 4,
             self.epsilon,
             self.synchronized,
