@@ -1,27 +1,92 @@
 """What happens between the steps of `fit`."""
 
-import csv
-import io
 import math
+import signal
+import sys
+import threading
 import time
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import keras
+from keras import ops
 
-from keras_resnext.files import write_text, write_weights
-from keras_resnext.replicas import Replicas
-from keras_resnext.training.averaging import averaged
-from keras_resnext.training.checkpoints import Checkpoints
-from keras_resnext.training.curves import draw_curves
-from keras_resnext.training.interruption import Interrupted
-from keras_resnext.training.metrics import metrics_state, restore_metrics
-from keras_resnext.training.progress import Progress
-from keras_resnext.training.report import write_report
-from keras_resnext.training.scale import AgreedInterruption, alone
+from keras_resnext import backend
+from keras_resnext.backend import Replicas
+from keras_resnext.training.checkpoints import (
+    Checkpoints,
+    Progress,
+    metrics_state,
+    restore_metrics,
+)
+from keras_resnext.training.optimizer import averaged
+from keras_resnext.training.replicas import alone, largest
+
+SECONDS_BETWEEN_LINES = 60
 
 
 class Diverged(ArithmeticError):  # noqa: N818 - names what happened
     """The loss is not a number any more. The message says where, and what to do."""
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
+    """Training stopped on a signal, with a checkpoint saved.
+
+    Attributes:
+        signal_number: which signal.
+    """
+
+    def __init__(self, signal_number: int):
+        super().__init__(f"stopped by {signal.Signals(signal_number).name}")
+        self.signal_number = signal_number
+
+
+class Interruption(keras.callbacks.Callback):
+    """While entered, the first SIGINT or SIGTERM is noted; a second one acts as usual.
+
+    An exception in the middle of a step would leave weights and optimizer state between two steps.
+    All processes of a run see a signal that any of them got at the end of the same step. Outside
+    the main thread Python delivers no signals, and nothing is changed.
+
+    Args:
+        replicas: of the run.
+
+    Attributes:
+        signal_number: what any process had received as the last step or epoch ended, or None.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self, replicas: Replicas):
+        super().__init__()
+        self.signal_number: int | None = None
+        self._replicas = replicas
+        self._received = 0
+        self._before: dict = {}
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():
+            for number in self.SIGNALS:
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_):
+        while self._before:
+            signal.signal(*self._before.popitem())
+
+    def _note(self, number, _frame):
+        self._received = number
+        self.__exit__()
+        print("\nStopping after this step; again to stop at once.", flush=True)
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Ask the other processes."""
+        self.signal_number = int(largest(self._received, self._replicas)) or None
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Ask again: validation takes long."""
+        self.on_train_batch_end(None)
 
 
 class StopOnNaN(keras.callbacks.Callback):
@@ -29,9 +94,6 @@ class StopOnNaN(keras.callbacks.Callback):
 
     `keras.callbacks.TerminateOnNaN` asks `fit` to stop, which still runs the validation and ends
     the epoch as if all were well, so that worthless weights reach the checkpoint.
-
-    Args:
-        progress: of the run; kept by `SaveCheckpoints`.
     """
 
     def __init__(self, progress: Progress):
@@ -39,71 +101,30 @@ class StopOnNaN(keras.callbacks.Callback):
         self.progress = progress
 
     def on_train_batch_end(self, batch, logs=None):
-        """Look at the running loss."""
+        """Check the running loss."""
         if not math.isfinite(logs["loss"]):
             raise Diverged(
                 f"loss is {logs['loss']} at epoch {self.progress.epoch + 1}, step "
-                f"{self.progress.step + 1}: training has diverged. Lower learning_rate or raise "
-                "warmup_epochs. The last checkpoint is from before this step."
+                f"{self.progress.step + 1}: training has diverged. Lower --learning-rate or raise "
+                "--warmup-epochs. The last checkpoint is from before this step."
             )
 
 
-class RecordEpochs(keras.callbacks.Callback):
-    """Add a row to the history each epoch, and save the last and the best weights.
+class KeepRun(keras.callbacks.Callback):
+    """Count epochs and steps, record epochs, save weights and checkpoints, and stop on a signal.
 
-    `keras.callbacks.ModelCheckpoint` writes in place: a kill while it writes loses the best
-    weights. Best is the highest validation accuracy, the first of equals. Where the optimizer keeps
-    averages of the weights, these are saved.
-
-    Args:
-        folder: gets `last.weights.h5` and `best.weights.h5`, without optimizer state.
-        progress: gets the row and the best value.
-        replicas: of the run; its chief saves.
-    """
-
-    def __init__(self, folder: Path, progress: Progress, replicas: Replicas):
-        super().__init__()
-        self.folder = folder
-        self.progress = progress
-        self.replicas = replicas
-        self._begin = 0.0
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """Look at the clock."""
-        self._begin = time.monotonic()
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Record and save."""
-        row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
-        rate = self.model.optimizer.learning_rate
-        row["learning_rate"] = float(keras.ops.convert_to_numpy(rate))
-        row["seconds"] = round(time.monotonic() - self._begin, 3)
-        self.progress.history.append(row)
-        names = ["last"]
-        if row["val_accuracy"] > self.progress.best_accuracy:
-            self.progress.best_accuracy = row["val_accuracy"]
-            self.progress.best_epoch = epoch + 1
-            names.append("best")
-        with averaged(self.model):
-            if self.replicas.is_chief:
-                with alone():
-                    # Not compiled, a model over the same layers has no optimizer state to save.
-                    weights_only = keras.Model(self.model.inputs, self.model.outputs)
-                    for name in names:
-                        write_weights(self.folder / f"{name}.weights.h5", weights_only)
-
-
-class SaveCheckpoints(keras.callbacks.Callback):
-    """Keep count of epochs and steps, save checkpoints, and stop on a signal.
-
-    Comes last: the row of `RecordEpochs` belongs into the epoch's checkpoint, and it raises
-    `Interrupted`. A signal during validation is heeded at the end of the epoch.
+    Comes last, as it raises `Interrupted`; a signal during validation takes effect at the end of
+    the epoch. `keras.callbacks.ModelCheckpoint` and `CSVLogger` write in place: a kill loses the
+    best weights, and an epoch that is repeated after it is in the history twice.
 
     Args:
         checkpoints: where to save.
         progress: is kept up to date; says where this `fit` goes on.
         interruption: asks to stop.
+        save: `save(model, weights_file)` saves the weights of the run.
+        report: writes what people read about the run, each epoch.
         steps_per_epoch: of a whole epoch.
+        batch_size: images per step.
         every: steps between checkpoints within an epoch; 0: none there.
     """
 
@@ -111,76 +132,104 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self,
         checkpoints: Checkpoints,
         progress: Progress,
-        interruption: AgreedInterruption,
+        interruption: Interruption,
+        save: Callable[[keras.Model, str], None],
+        report: Callable[[Progress], None],
         steps_per_epoch: int,
+        batch_size: int,
         every: int = 0,
     ):
         super().__init__()
         self.checkpoints = checkpoints
         self.progress = progress
         self.interruption = interruption
+        self.save = save
+        self.report = report
         self.steps_per_epoch = steps_per_epoch
+        self.batch_size = batch_size
         self.every = every
-        self._first_step = 0
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Let running loss and accuracy go on where the checkpoint left them."""
+        """Let running loss and accuracy continue where the checkpoint left them."""
         self._first_step = self.progress.step
+        self._since = self._begin = self._last_line = time.monotonic()
         if self.progress.step:
             restore_metrics(self.model, self.progress.metrics)
 
     def on_train_batch_end(self, batch, logs=None):
         """Count the steps: `batch` is the last of those computed at a time."""
-        before = self.progress.step
-        self.progress.step = min(self._first_step + batch + 1, self.steps_per_epoch)
+        before, now = self.progress.step, time.monotonic()
+        done = min(batch + 1, self.steps_per_epoch - self._first_step)
+        self.progress.step = self._first_step + done
+        logs["images/s"] = done * self.batch_size / (now - self._begin)  # for the progress bar
+        if not sys.stdout.isatty() and now - self._last_line > SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            figures = ", ".join(f"{name} {value:.4g}" for name, value in logs.items())
+            print(f"  step {self.progress.step}/{self.steps_per_epoch}: {figures}", flush=True)
         if self.progress.step == self.steps_per_epoch:
             return  # the epoch's end follows, and saves
         wanted = self.every and self.progress.step // self.every > before // self.every
         if wanted or self.interruption.signal_number is not None:
             self.progress.metrics = metrics_state(self.model)
+            self._count_seconds()
             self.checkpoints.save(self.model, self.progress)
         self._stop_if_asked()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Count the epoch."""
-        self.progress.epoch = epoch + 1
-        self.progress.step = 0
-        self.progress.metrics = []
-        self.checkpoints.save(self.model, self.progress)
+        """Record the epoch and save."""
+        progress = self.progress
+        self._count_seconds()
+        row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
+        row["learning_rate"] = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        row["seconds"] = round(sum(progress.seconds.values()), 3)
+        row["backend"] = " + ".join(progress.seconds)  # several, if another one continued it
+        row["device"] = backend.device()
+        row["version"] = backend.versions().get("keras-resnext", "")
+        progress.history.append(row)
+        names = ["last.safetensors"]
+        if row["val_accuracy"] > progress.best_accuracy:  # the first of equals
+            progress.best_accuracy, progress.best_epoch = row["val_accuracy"], epoch + 1
+            names.append("model.safetensors")
+        progress.epoch, progress.step, progress.metrics, progress.seconds = epoch + 1, 0, [], {}
+        with averaged(self.model):
+            if self.checkpoints.replicas.is_chief:
+                with alone():
+                    for name in names:
+                        self.save(self.model, name)
+        if self.checkpoints.replicas.is_chief:
+            self.report(progress)
+        self.checkpoints.save(self.model, progress)
         self._stop_if_asked()
+
+    def _count_seconds(self):
+        now = time.monotonic()
+        seconds = self.progress.seconds
+        seconds[backend.NAME] = seconds.get(backend.NAME, 0.0) + now - self._since
+        self._since = now
 
     def _stop_if_asked(self):
         if self.interruption.signal_number is not None:
             raise Interrupted(self.interruption.signal_number)
 
 
-class WriteHistory(keras.callbacks.Callback):
-    """Write `history.csv`, `curves.png` and `report.md`, anew each epoch, from the progress.
+def tensorboard(folder: Path) -> keras.callbacks.Callback:
+    """The callback that writes each epoch's metrics and learning rate for TensorBoard.
 
-    `keras.callbacks.CSVLogger` appends: an epoch that a kill made the run repeat would be in the
-    file twice.
+    It counts epochs from 0 and needs TensorFlow under every backend.
 
-    Args:
-        folder: where they go.
-        progress: holds the rows.
+    Raises:
+        ImportError: TensorFlow or tensorboard is not installed.
     """
+    missing = [name for name in ("tensorflow", "tensorboard") if not find_spec(name)]
+    if missing:
+        raise ImportError(
+            f"--tensorboard needs {' and '.join(missing)}, under every backend. "
+            f"Type: pip install {' '.join(missing)}"
+        )
+    if backend.NAME != "tensorflow":
+        import tensorflow
 
-    def __init__(self, folder: Path, progress: Progress):
-        super().__init__()
-        self.folder = folder
-        self.progress = progress
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Write them."""
-        write_history(self.folder, self.progress)
-        write_report(self.folder)
-
-
-def write_history(folder: Path, progress: Progress) -> None:
-    """Write `history.csv` and `curves.png` into a run's folder."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(progress.history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(progress.history)
-    write_text(folder / "history.csv", text.getvalue())
-    draw_curves(progress, folder / "curves.png")
+        # TensorFlow would reserve the accelerator's memory, which the backend needs.
+        tensorflow.config.set_visible_devices([], "GPU")
+    # The graph would be a picture of thousands of layers, written anew each time.
+    return keras.callbacks.TensorBoard(folder, write_graph=False)

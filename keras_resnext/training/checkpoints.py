@@ -1,68 +1,109 @@
 """Checkpoints: a run's weights, optimizer state and progress, whole and verified."""
 
+import dataclasses
 import hashlib
 import itertools
 import json
+import math
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
+import numpy as np
+import safetensors.numpy
+from keras import ops
 
-from keras_resnext.files import UNFINISHED, write_text, write_weights
+from keras_resnext import backend
+from keras_resnext.backend import Replicas
+from keras_resnext.files import write_bytes
 from keras_resnext.training.optimizer import build_optimizer
-from keras_resnext.training.progress import Progress
+from keras_resnext.training.replicas import check_same, largest
 
-WEIGHTS = ".weights.h5"
-FORMAT = 2
+FORMAT = "3"
+Row = dict[str, float | str]
 
 
 class CheckpointError(ValueError):
     """No checkpoint can be read. The message says what was found and what to do."""
 
 
+@dataclass
+class Progress:
+    """How far a run has come: what a checkpoint must hold beside weights and optimizer state.
+
+    Nothing else is needed to go on exactly: order and augmentation of the data are a pure function
+    of (seed, epoch, step), the learning rate is one of the optimizer's step count, and the networks
+    have no random layers.
+
+    Attributes:
+        epoch: epochs finished.
+        step: steps done in the epoch under way.
+        best_epoch: epoch of the best validation accuracy, counted from 1; 0: none yet.
+        best_accuracy: that accuracy.
+        history: one row per epoch, as `history.csv` has it.
+        metrics: state of the running loss and accuracy of the epoch under way.
+        seconds: time that the epoch under way has taken so far, by backend.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    best_epoch: int = 0
+    best_accuracy: float = -1.0
+    history: list[Row] = field(default_factory=list)
+    metrics: list[float] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
 class Checkpoints:
     """The checkpoints of a run, the newest few, in a folder.
 
-    `keras.callbacks.BackupAndRestore` also saves weights and optimizer state, but it goes on at
-    the beginning of an epoch, also where it saved within one; it forgets running metrics, history
-    and best value; it writes over its only copy in place, and weights and epoch in two files, so
-    that a kill in between leaves the one without the other; and it does not notice damage.
+    `keras.callbacks.BackupAndRestore` also saves weights and optimizer state, but continues at the
+    beginning of an epoch even where it saved within one, forgets running metrics, history and best
+    value, overwrites its only copy in place, and does not notice damage.
 
-    Here a checkpoint is two files, `NAME.weights.h5` and `NAME.json`. The second holds a SHA-256
-    over both and is written last: without it there is no checkpoint.
+    Here a checkpoint is one safetensors file: the arrays by number, in Keras' order, which is the
+    same for all backends; and in its metadata the progress and a SHA-256 over everything.
 
     Args:
-        folder: where they lie; made when the first is saved.
+        folder: where they lie; made when the first is saved. All processes see it.
+        digest: of settings and data. A checkpoint of another digest is refused.
         keep: how many to keep, 1 or more.
+        replicas: of the run. The chief saves while the others wait (one that went on might end, and
+            torchrun would kill a chief that still writes); all load.
     """
 
-    def __init__(self, folder: Path, keep: int = 2):
+    def __init__(self, folder: Path, digest: str, keep: int = 2, replicas: Replicas | None = None):
         self.folder = folder
+        self.digest = digest
         self.keep = keep
+        self.replicas = replicas or Replicas()
 
-    def save(self, model: keras.Model, progress: Progress) -> Path:
-        """Save a checkpoint, and delete those that are too many.
-
-        Returns:
-            Path of its JSON file.
+    def save(self, model: keras.Model, progress: Progress) -> None:
+        """Save a checkpoint, and delete the oldest.
 
         Raises:
             OSError: it cannot be written; earlier ones are untouched.
         """
-        self.folder.mkdir(exist_ok=True)
-        path = self.folder / f"epoch{progress.epoch:05d}-step{progress.step:07d}.json"
-        write_weights(_weights_of(path), model)
-        entry = {
-            "format": FORMAT,
-            "backend": keras.config.backend(),
-            "shapes": _shapes(model),
-            "progress": json.loads(progress.to_json()),
-        }
-        write_text(path, json.dumps({**entry, "sha256": _sha256(_weights_of(path), entry)}))
-        self._prune(path)
-        return path
+        if self.replicas.is_chief:
+            self.folder.mkdir(exist_ok=True)
+            arrays = {
+                f"{number:05}": np.ascontiguousarray(ops.convert_to_numpy(variable))
+                for number, variable in enumerate(_variables(model))
+            }
+            metadata = {
+                "format": FORMAT,
+                "backend": backend.NAME,
+                "run": self.digest,
+                "progress": json.dumps(dataclasses.asdict(progress)),
+            }
+            metadata["sha256"] = _sha256(metadata, arrays)
+            path = self.folder / f"epoch{progress.epoch:05}-step{progress.step:07}.safetensors"
+            write_bytes(path, safetensors.numpy.save(arrays, metadata))
+            self._prune(path)
+        largest(0, self.replicas)
 
     def load(self, model: keras.Model) -> Progress | None:
-        """Put the newest sound checkpoint's weights and optimizer state into a compiled model.
+        """Load the newest intact checkpoint into a compiled model.
 
         A damaged one is passed over for the one before it, with a line that says so. Another line
         says so if the checkpoint is from another backend.
@@ -71,130 +112,133 @@ class Checkpoints:
             Its progress; None where there is no checkpoint at all.
 
         Raises:
-            CheckpointError: there are checkpoints, and none is sound; the newest may not be read,
-                or another version or another network wrote it.
+            CheckpointError: there are checkpoints, and none is intact; the newest may not be read,
+                or another version or run wrote it.
+            ValueError: the processes found different ones.
         """
         try:
-            found = self._newest_sound()
+            found = self._newest()
         except PermissionError as error:
             raise CheckpointError(
                 f"cannot read {error.filename}: {error.strerror}. Get the permission, and start "
                 "again with --resume."
             ) from error
+        check_same("checkpoints", str(found and found[1]["sha256"]), self.replicas)
         if found is None:
             return None
-        path, entry = found
-        _restore(model, path, entry)
-        return Progress(**entry["progress"])
+        path, metadata, arrays = found
+        if metadata["run"] != self.digest:
+            raise CheckpointError(
+                f"{path} was saved with other settings or data than this run has now "
+                f"({path.parents[1] / 'settings.toml'} was edited, or the file belongs to another "
+                "run). Undo that, or start a new run with another --run-name."
+            )
+        _restore(model, path, arrays)
+        if metadata["backend"] != backend.NAME:
+            print(
+                f"{path.name} was saved under the backend {metadata['backend']}; the run continues "
+                f"under {backend.NAME}, and will not be bit-equal to one under a single backend."
+            )
+        return Progress(**json.loads(metadata["progress"]))
 
-    def _newest_sound(self) -> tuple[Path, dict] | None:
+    @staticmethod
+    def size(model: keras.Model) -> int:
+        """Bytes of one checkpoint."""
+        return sum(4 * math.prod(variable.shape) for variable in _variables(model))
+
+    def _newest(self) -> tuple[Path, dict, dict] | None:
         problems = []
-        for path in reversed(self._entries()):
+        for path in reversed(self._paths()):
             try:
-                return path, _read(path)
+                return path, *_read(path)
             except (CheckpointError, PermissionError):
                 raise
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            # All that damage can lead to.
+            except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
                 problems.append(f"{path}: {error}")
                 print(f"Damaged checkpoint passed over: {problems[-1]}")
         if problems:
             raise CheckpointError(
-                f"no sound checkpoint in {self.folder}: {'; '.join(problems)}. "
-                "Start anew with another --run-name."
+                f"no intact checkpoint in {self.folder}: {'; '.join(problems)}. "
+                "Start a new run with another --run-name."
             )
         return None
 
-    def _entries(self) -> list[Path]:
-        """JSON files, oldest first."""
+    def _paths(self) -> list[Path]:
+        """Oldest first."""
         try:
             # Not Path.glob, which takes a folder that may not be read for an empty one.
-            return sorted(p for p in self.folder.iterdir() if p.match("epoch*-step*.json"))
+            return sorted(p for p in self.folder.iterdir() if p.match("epoch*-step*.safetensors"))
         except FileNotFoundError:
             return []
 
     def _prune(self, newest: Path) -> None:
-        """Delete what is too old, what a kill left half done, and what load passed over.
-
-        The last is newer than what was just saved: a run only goes forward.
-        """
-        entries = self._entries()
-        kept = [path for path in entries if path <= newest][-self.keep :]
-        for path in set(entries) - set(kept):
+        """Delete what is too old, and what `load` passed over: it is newer, as runs go forward."""
+        paths = self._paths()
+        kept = [path for path in paths if path <= newest][-self.keep :]
+        for path in set(paths) - set(kept):
             path.unlink()
-        for weights in self.folder.glob(f"epoch*{WEIGHTS}"):
-            if weights not in map(_weights_of, kept):
-                weights.unlink()
-        for unfinished in self.folder.glob(f"{UNFINISHED}*"):
-            unfinished.unlink()
 
 
-def _weights_of(entry: Path) -> Path:
-    return entry.with_name(entry.stem + WEIGHTS)
+def _variables(model: keras.Model) -> list[keras.Variable]:
+    build_optimizer(model)
+    return [*model.weights, *model.optimizer.variables]
 
 
-def _read(path: Path) -> dict:
-    """Read an entry, and make sure that it and its weights are what was written.
+def _sha256(metadata: dict[str, str], arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
+        digest.update(arrays[name].tobytes())
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Read metadata and arrays, and make sure that they are what was written.
 
     Raises:
         CheckpointError: another version wrote it.
-        OSError, ValueError, KeyError, TypeError: it is damaged.
+        OSError, ValueError, KeyError, TypeError, SafetensorError: it is damaged.
     """
-    entry = json.loads(path.read_text(encoding="utf-8"))
-    if entry["format"] != FORMAT:
+    data = path.read_bytes()
+    arrays = safetensors.numpy.load(data)
+    metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+    if metadata["format"] != FORMAT:
         raise CheckpointError(
-            f"{path} has format {entry['format']!r}, this version reads {FORMAT}. Go on with the "
-            "version that wrote it, or start anew with another --run-name."
+            f"{path} has format {metadata['format']!r}, this version reads {FORMAT}. Continue with "
+            "the version that wrote it, or start a new run with another --run-name."
         )
-    expected = entry.pop("sha256")
-    if (found := _sha256(_weights_of(path), entry)) != expected:
-        raise ValueError(f"has SHA-256 {found}, expected {expected}")
-    return entry
+    expected = metadata.pop("sha256")
+    if (found := _sha256(metadata, arrays)) != expected:
+        raise ValueError(f"its SHA-256 is {found}, expected {expected}")
+    return {**metadata, "sha256": expected}, arrays
 
 
-def _restore(model: keras.Model, path: Path, entry: dict) -> None:
-    """Load weights and optimizer state.
-
-    Keras skips, without an error, arrays that the model has no place for, and the whole state of
-    an optimizer with another number of variables; so their shapes are compared first.
-
-    Raises:
-        CheckpointError: they are another network's or optimizer's.
-    """
-    build_optimizer(model)
-    problem = _difference(entry["shapes"], _shapes(model))
-    if problem is None:
-        try:
-            model.load_weights(_weights_of(path))
-        except ValueError as error:  # the same shapes in other layers
-            problem = str(error).splitlines()[0]
-    if problem is not None:
-        raise CheckpointError(
-            f"{path} is another network's or optimizer's: {problem}. Resume with the settings it "
-            "was made with, or start anew with another --run-name."
-        )
-    if entry["backend"] != keras.config.backend():
-        print(
-            f"{path.name} was made under the Keras backend {entry['backend']}; the run goes on "
-            f"under {keras.config.backend()}, but will not be bit-equal to one under a single "
-            "backend."
-        )
-
-
-def _difference(found: list, expected: list) -> str | None:
-    for number, (theirs, ours) in enumerate(itertools.zip_longest(found, expected), 1):
+def _restore(model: keras.Model, path: Path, arrays: dict[str, np.ndarray]) -> None:
+    variables = _variables(model)
+    pairs = itertools.zip_longest(variables, (arrays[name] for name in sorted(arrays)))
+    for variable, array in pairs:
+        theirs, ours = (None if v is None else tuple(v.shape) for v in (array, variable))
         if theirs != ours:
-            return f"array {number} has shape {theirs}, this network's {ours}"
-    return None
+            raise CheckpointError(
+                f"{path} belongs to another network or optimizer: an array has shape {theirs}, "
+                f"this network's {ours}. Start a new run with another --run-name."
+            )
+    for variable, name in zip(variables, sorted(arrays), strict=True):
+        variable.assign(arrays[name])
 
 
-def _shapes(model: keras.Model) -> list[list[int]]:
-    """Shapes of weights and optimizer state, in Keras' order."""
-    return [list(array.shape) for array in [*model.weights, *model.optimizer.variables]]
+def metrics_state(model: keras.Model) -> list[float]:
+    """Values of the compiled metrics' variables (totals and counts)."""
+    return [float(ops.convert_to_numpy(variable)) for variable in model.metrics_variables]
 
 
-def _sha256(weights: Path, entry: dict) -> str:
-    """Digest of the weights' file and the rest of the entry."""
-    with open(weights, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-    digest.update(json.dumps(entry, sort_keys=True).encode())
-    return digest.hexdigest()
+def restore_metrics(model: keras.Model, state: list[float]) -> None:
+    """Put back what `metrics_state` gave, from a model compiled in the same way."""
+    # Keras makes the variables of compiled metrics when it first computes them.
+    outputs = np.zeros((1, model.output_shape[-1]), "float32")
+    sparse = isinstance(model.loss, keras.losses.SparseCategoricalCrossentropy)
+    labels = np.zeros((1,), "int32") if sparse else outputs
+    model.compute_metrics(x=None, y=labels, y_pred=outputs)
+    for variable, value in zip(model.metrics_variables, state, strict=True):
+        variable.assign(value)

@@ -1,51 +1,49 @@
-"""`train`: a run from its settings to its results."""
+"""`train`: a run from its settings to its results, and `dry_run`: what it would be."""
 
-import time
+import dataclasses
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from math import prod
 from pathlib import Path
 
 import keras
+import numpy as np
 
-from keras_resnext import native
-from keras_resnext.data import Dataset
-from keras_resnext.evaluation import Report, evaluate
-from keras_resnext.files import written_whole
-from keras_resnext.replicas import Replicas
-from keras_resnext.training import folder as run_folder
-from keras_resnext.training import scale
-from keras_resnext.training.averaging import ValidateAverages
+from keras_resnext import backend, data
+from keras_resnext.backend import Replicas
+from keras_resnext.checkpoint import Checkpoint, open_checkpoint, write_checkpoint, write_config
+from keras_resnext.data import Dataset, SharedEvaluation, Split
+from keras_resnext.files import write_json, write_text
+from keras_resnext.models import load_weights
+from keras_resnext.training import replicas as scale
+from keras_resnext.training import run
 from keras_resnext.training.callbacks import (
-    RecordEpochs,
-    SaveCheckpoints,
+    Interruption,
+    KeepRun,
     StopOnNaN,
-    WriteHistory,
-    write_history,
+    tensorboard,
 )
-from keras_resnext.training.compiled import (
+from keras_resnext.training.checkpoints import Checkpoints, Progress
+from keras_resnext.training.network import (
+    architecture,
+    build_network,
     compiled_network,
-    load_dataset,
+    origin,
+    plain_batches,
+    preprocessing,
+    resolve,
     training_batches,
-    validation_batches,
 )
-from keras_resnext.training.environment import environment
-from keras_resnext.training.estimate import disk_bytes
-from keras_resnext.training.examples import write_examples
-from keras_resnext.training.initial import Initial, load_initial, read_initial
-from keras_resnext.training.interruption import Interruption
-from keras_resnext.training.journal import WriteJournal
-from keras_resnext.training.network import architecture, build_network, resolved
-from keras_resnext.training.notices import notices
-from keras_resnext.training.options import RunOptions
-from keras_resnext.training.progress import Progress
-from keras_resnext.training.progress_bar import ShowProgress
-from keras_resnext.training.remaining import Remaining
-from keras_resnext.training.report import write_report
+from keras_resnext.training.optimizer import ValidateAverages
+from keras_resnext.training.plots import draw_curves
+from keras_resnext.training.run import RunError, RunOptions
 from keras_resnext.training.settings import Settings
-from keras_resnext.training.shares import Shares
-from keras_resnext.training.tensorboard import tensorboard
 
 
 def train(settings: Settings, folder: Path, options: RunOptions) -> dict:
-    """Train a network, and leave weights, history, curves, the model and its accuracy in `folder`.
+    """Train a network; `folder` becomes a checkpoint with history, curves, report and results.
 
     Args:
         settings: what decides the outcome.
@@ -58,28 +56,32 @@ def train(settings: Settings, folder: Path, options: RunOptions) -> dict:
     Raises:
         RunError: the folder belongs to another run, cannot be written to, or there is nothing to
             resume.
+        BlockingIOError: another process trains in the folder.
         ValueError: settings, weights and data do not fit (DatasetError among them).
-        ConnectionError: the weights to begin with cannot be downloaded.
+        ConnectionError: the initial weights cannot be downloaded.
         Interrupted: a signal came; a checkpoint has been saved.
         Diverged: the loss is not finite any more.
     """
-    settings = resolved(settings)
-    before = run_folder.check(folder, settings, options.resume)
+    settings = resolve(settings)
+    before = run.check(folder, settings, options.resume)
     if settings.deterministic:
-        native.machine.make_deterministic()  # before the backend starts
+        backend.native.make_deterministic()  # before the backend starts
     replicas = scale.start(options.devices, options.distributed)
     options.check_gpu()
-    for text in notices(settings, before):
-        print(f"Note: {text}.")
-    # Before the data set: it may take long to load.
-    initial = None if options.resume else read_initial(settings, architecture(settings))
-    dataset = load_dataset(settings)
-    scale.check(settings, dataset, replicas)
-    scale.check_same("settings", settings.to_toml(), replicas)
-    begin = time.monotonic()
-    with scale.scope(replicas):
-        progress = _fit(settings, dataset, folder, options, replicas, initial)
-    return _finish(settings, dataset, folder, progress, time.monotonic() - begin, replicas)
+    for sentence in _notes(settings, before):
+        print(f"Note: {sentence}.")
+    with run.held(folder) if replicas.is_chief else nullcontext():
+        initial = origin(settings, folder)
+        if initial is not None and not options.resume:
+            initial.weights()  # before the data set, which may take long to load
+        dataset = data.load_dataset(
+            settings.data.dataset, settings.data.data_dir, preprocessing(settings, initial)
+        )
+        scale.check(settings, dataset, replicas)
+        scale.check_same("The settings", settings.to_toml(), replicas)
+        with scale.scope(replicas):
+            progress = _fit(settings, dataset, folder, options, replicas, initial)
+        return _finish(settings, dataset, folder, progress, replicas)
 
 
 def _fit(
@@ -88,105 +90,202 @@ def _fit(
     folder: Path,
     options: RunOptions,
     replicas: Replicas,
-    initial: Initial | None,
+    initial: Checkpoint | None,
 ) -> Progress:
     """Train up to the last epoch, from the beginning or from where the run has come to."""
-    batches = training_batches(settings, dataset, workers=options.workers, shard=replicas.shard)
-    steps = len(batches)
+    batches = training_batches(settings, dataset, options.workers, replicas.shard)
+    steps, epochs = len(batches), settings.schedule.epochs
     model = compiled_network(settings, dataset, steps, options.steps_per_execution)
-    checkpoints = scale.SharedCheckpoints(folder / "checkpoints", options.keep, replicas)
+    digest = settings.digest(str(len(dataset.train)), *dataset.class_names)
+    checkpoints = Checkpoints(folder / "checkpoints", digest, options.keep, replicas)
     progress = checkpoints.load(model) if options.resume else None
-    if progress is None and options.resume:  # killed before its first checkpoint
-        initial = read_initial(settings, architecture(settings))
-    if initial is not None:
-        load_initial(model, initial)
+    if progress is None and settings.network.weights is not None:
+        source = open_checkpoint(settings.network.weights)
+        load_weights(model, source.weights(), source.name, any_head=True)
     progress = progress or Progress()
-    batches.set_epoch(progress.epoch)
-    run_folder.check_space(folder, disk_bytes(model, options.keep))
-    reports = _reports(settings, folder, options, progress, steps) if replicas.is_chief else []
+    if progress.best_epoch:
+        _check_weights(folder)
+    run.check_space(folder, (options.keep + 1) * checkpoints.size(model))
     if replicas.is_chief:
-        run_folder.claim(folder, settings, options.resume)
-        run_folder.write_description(folder, dataset)
-        write_examples(folder, dataset)
-        count = {"replicas": replicas.count, "processes": replicas.process_count}
-        run_folder.write_json(folder / "environment.json", {**environment(), **count})
-    native.replicas.synchronise(model)
-    validation: keras.utils.PyDataset = validation_batches(settings, dataset)
+        write_text(folder / run.SETTINGS_FILE, settings.to_toml())
+        data.write_examples(folder, dataset)
+    backend.native.synchronize(model)
+    validation: keras.utils.PyDataset = plain_batches(settings, dataset, dataset.validation)
     if replicas.count > 1:
-        validation = Shares(validation, len(dataset.validation), replicas)
-    with Interruption() as interruption:
-        agreed = scale.AgreedInterruption(interruption, replicas)
+        validation = SharedEvaluation(validation, replicas.count, replicas.shard)
+
+    def save(model: keras.Model, weights_file: str) -> None:
+        write_checkpoint(
+            folder,
+            model,
+            preprocessing=dataset.preprocessing,
+            class_names=dataset.class_names,
+            trained_on=" after ".join(filter(None, (dataset.name, settings.network.weights))),
+            license=initial.license if initial else None,
+            weights_file=weights_file,
+        )
+
+    def report(progress: Progress) -> None:
+        run.write_history(folder, progress.history)
+        draw_curves(progress.history, folder / "curves.png")
+        run.write_report(folder)
+
+    with Interruption(replicas) as interruption:
+        images, every = settings.data.batch_size, options.checkpoint_every
+        keep = KeepRun(checkpoints, progress, interruption, save, report, steps, images, every)
+        extra = [tensorboard(folder / "tensorboard")] if options.tensorboard else []
         arguments = {
             "validation_data": validation,
             # Keras would draw an order of batches of its own; Batches shuffles the samples.
             "shuffle": False,
             "callbacks": [
-                *native.replicas.callbacks(),
-                agreed,
+                *backend.native.callbacks(),
+                interruption,
                 StopOnNaN(progress),
                 ValidateAverages(),
-                RecordEpochs(folder, progress, replicas),
-                *reports,
-                SaveCheckpoints(checkpoints, progress, agreed, steps, options.checkpoint_every),
+                *(extra if replicas.is_chief else []),
+                keep,
             ],
-            "verbose": 0,
+            "verbose": 1 if sys.stdout.isatty() else 2,
         }
-        if progress.step and progress.epoch < settings.epochs:
-            rest = Remaining(batches, progress.epoch, progress.step)
+        if progress.step and progress.epoch < epochs:
+            rest = batches.from_step(progress.epoch, progress.step)
             model.fit(rest, initial_epoch=progress.epoch, epochs=progress.epoch + 1, **arguments)
-            batches.set_epoch(progress.epoch)
         # Keras fixes the images' size when a fit begins: one for each size.
-        for end in (*settings.small_until, settings.epochs):
-            if progress.epoch < (end := min(end, settings.epochs)):
+        for end in (*settings.augmentation.small_until, epochs):
+            if progress.epoch < (end := min(end, epochs)):
                 batches.set_epoch(progress.epoch)
                 model.fit(batches, initial_epoch=progress.epoch, epochs=end, **arguments)
     return progress
 
 
-def _reports(
-    settings: Settings, folder: Path, options: RunOptions, progress: Progress, steps: int
-) -> list[keras.callbacks.Callback]:
-    """Callbacks that tell the user of the run."""
-    callbacks = [
-        WriteHistory(folder, progress),
-        WriteJournal(folder, progress, steps, settings.epochs),
-        ShowProgress(progress, settings.batch_size, steps, settings.epochs),
-    ]
-    return [*callbacks, tensorboard(folder / "tensorboard")] if options.tensorboard else callbacks
-
-
 def _finish(
-    settings: Settings,
-    dataset: Dataset,
-    folder: Path,
-    progress: Progress,
-    seconds: float,
-    replicas: Replicas,
+    settings: Settings, dataset: Dataset, folder: Path, progress: Progress, replicas: Replicas
 ) -> dict:
-    """Evaluate last and best weights on the test split, and save the best as a model.
+    """Evaluate last and best weights on the test split, and write the results.
 
     Each process evaluates all of it, by itself.
     """
-    model = build_network(settings, dataset.input_shape, dataset.num_classes)
-    reports: dict[str, Report] = {}
-    for name in ("last", "best"):
-        model.load_weights(folder / f"{name}.weights.h5")
-        reports[name] = evaluate(model, dataset, "test", settings.batch_size)
+    model = build_network(settings, dataset)
+    accuracies = {}
+    for which in ("last", "best"):
+        source = open_checkpoint(folder, which)
+        load_weights(model, source.weights(), source.name)
+        top1, top5 = _accuracies(model, settings, dataset, dataset.test)
+        accuracies |= {f"test_accuracy_{which}": top1, f"test_top5_accuracy_{which}": top5}
     results = {
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
         "best_validation_accuracy": progress.best_accuracy,
-        "test_accuracy_best": reports["best"].top1,
-        "test_top5_accuracy_best": reports["best"].top5,
-        "test_accuracy_last": reports["last"].top1,
-        "test_top5_accuracy_last": reports["last"].top5,
+        **accuracies,
         "parameters": model.count_params(),
-        "seconds": round(seconds, 1),
+        "seconds": round(sum(float(row["seconds"]) for row in progress.history), 1),
+        "backends": run.by_backend(progress.history),
+        "replicas": replicas.count,
+        "processes": replicas.process_count,
+        "environment": backend.environment(),
     }
     if replicas.is_chief:
-        with written_whole(folder / "model.keras") as temporary:
-            model.save(temporary)
-        write_history(folder, progress)
-        run_folder.write_json(folder / "results.json", results)
-        write_report(folder)
+        best = {f"{dataset.name} top-1": top1, f"{dataset.name} top-5": top5}
+        write_config(folder, dataclasses.replace(open_checkpoint(folder), accuracy=best))
+        run.write_history(folder, progress.history)
+        write_json(folder / "results.json", results)
+        run.write_report(folder)
     return results
+
+
+def _accuracies(
+    model: keras.Model, settings: Settings, dataset: Dataset, split: Split
+) -> tuple[float, float]:
+    """Top-1 and top-5 accuracy on a split."""
+    logits = model.predict(plain_batches(settings, dataset, split), verbose=0)
+    ranked = np.argsort(-logits, axis=1, kind="stable")[:, :5] == split.labels[:, None]
+    return float(ranked[:, 0].mean()), float(ranked.any(axis=1).mean())
+
+
+def _check_weights(folder: Path) -> None:
+    """Make sure that the weights a run has saved can still be read."""
+    for which in ("last", "best"):
+        try:
+            open_checkpoint(folder, which).weights()
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"the {which} weights of the run are damaged: {error}. Restore them from a copy, "
+                "or start a new run with another --run-name"
+            ) from error
+
+
+def _notes(settings: Settings, before: Settings | None) -> Iterator[str]:
+    """What a user should know about a run's settings before it starts, without being wrong."""
+    schedule, peak = settings.schedule, settings.peak_learning_rate
+    if peak != schedule.learning_rate:
+        images = settings.data.batch_size * settings.optimizer.accumulate_steps
+        yield (
+            f"--learning-rate {schedule.learning_rate:g} for {schedule.base_batch_size} images "
+            f"per update becomes {peak:g} for {images}"
+        )
+    late = [epoch for epoch in schedule.milestones if epoch >= schedule.epochs]
+    if schedule.schedule == "piecewise" and late:
+        yield f"--milestones {' '.join(map(str, late))} come after the last epoch"
+    if before and before.schedule.epochs != schedule.epochs and schedule.schedule == "cosine":
+        yield (
+            f"with --epochs {schedule.epochs} instead of {before.schedule.epochs} the learning "
+            "rate follows another cosine from here on"
+        )
+
+
+def dry_run(settings: Settings) -> str:
+    """Describe network, data, steps and memory of a run, without training or writing anything.
+
+    Memory is estimated from shapes: activations are the outputs of all layers, each kept for the
+    gradient; what a backend fuses, recomputes or needs to work in is not known beforehand.
+
+    Raises:
+        ValueError: as `train` raises.
+    """
+    settings = resolve(settings)
+    initial = origin(settings, Path())
+    dataset = data.load_dataset(
+        settings.data.dataset, settings.data.data_dir, preprocessing(settings, initial)
+    )
+    policy = keras.DTypePolicy(backend.dtype_policy(settings.precision))
+    steps = len(training_batches(settings, dataset, workers=0))
+
+    def shapes() -> keras.Model:
+        # Keras defers the values of variables made in this scope, and keeps a list of them, by
+        # thread, to make up for it later: here the list ends with its thread.
+        with keras.StatelessScope(initialize_variables=False):
+            full_size = settings.change(small_sizes=(), small_until=())
+            return build_network(full_size, dataset)
+
+    with ThreadPoolExecutor(1) as thread:
+        model = thread.submit(shapes).result()
+    parameters, trained = (
+        sum(prod(v.shape) for v in variables)
+        for variables in (model.variables, model.trainable_variables)
+    )
+    per_image = sum(
+        prod(tensor.shape[1:])
+        for layer in model.layers
+        for tensor in keras.tree.flatten(layer.output)
+    )
+    size = 2 if "16" in policy.compute_dtype else 4
+    copies = 3 if settings.optimizer.ema_decay else 2  # gradients, momentum, averages
+    memory = 4 * (parameters + copies * trained) + size * settings.data.batch_size * per_image
+    epochs = settings.schedule.epochs
+    weights = settings.network.weights or "random"
+    if initial is not None:
+        weights = f"{initial.name} (license {initial.license}, from {initial.source})"
+    return "\n".join(
+        [
+            f"Settings:\n{settings.to_toml()}",
+            f"Network: {architecture(settings)}, {parameters:,} parameters",
+            f"Initial weights: {weights}",
+            f"Data: {dataset.name}, images {dataset.input_shape}, {dataset.num_classes} classes; "
+            f"{len(dataset.train)} training, {len(dataset.validation)} validation, "
+            f"{len(dataset.test)} test images; {dataset.preprocessing}",
+            f"Steps: {epochs} epochs of {steps} steps, {epochs * steps} in all",
+            f"Backend: {backend.NAME} on {backend.device()}, precision {policy.name}",
+            f"Memory, estimated: {memory / 2**20:,.0f} MiB, beside what the backend needs",
+        ]
+    )

@@ -1,103 +1,181 @@
-"""From settings to a network."""
+"""From settings to a network ready for `fit`, and what settings leave to the initial weights."""
 
-from dataclasses import asdict, replace
+import dataclasses
+from pathlib import Path
 
 import keras
 
-from keras_resnext.architecture import Architecture
-from keras_resnext.arguments import LARGEST_CIFAR_SIZE, in_data_format
+from keras_resnext import backend
+from keras_resnext.architecture import Architecture, stage_blocks
+from keras_resnext.checkpoint import CONFIG, Checkpoint, open_checkpoint
+from keras_resnext.data import Batches, Dataset, Split
+from keras_resnext.layers import BatchNorm
 from keras_resnext.models import ResNeXt
-from keras_resnext.preprocessing import Preprocessing
-from keras_resnext.presets import Preset
-from keras_resnext.training.initial import architecture_of, check_agreement, find_initial
+from keras_resnext.preprocessing import Preprocessing, whole_image
+from keras_resnext.training.losses import loss, one_hot
+from keras_resnext.training.optimizer import optimizer
 from keras_resnext.training.settings import Settings
-from keras_resnext.weights.loading import FILES
 
-# Each model by name, and what it is where neither settings nor weights say.
-ARCHITECTURES: dict[str, Architecture] = {
-    # Fit for a CPU: a quarter of the size after the stem, one block a stage.
-    "resnext11": Architecture((1, 1, 1)),
-    "resnext20": Architecture((2, 2, 2), stem="cifar"),
-    "resnext26": Architecture((2, 2, 2, 2)),
-    "resnext29": Architecture((3, 3, 3), cardinality=8, base_width=64, stem="cifar"),
-    "resnext50": Architecture((3, 4, 6, 3), stem="cifar"),
-    "resnext101": Architecture((3, 4, 23, 3), stem="cifar"),
-    "resnext152": Architecture((3, 8, 36, 3), stem="cifar"),
-}
-GROUPED_STAGE_BLOCKS = {"resnext152": (3, 4, 36, 3)}  # as of `keras_resnext.ResNeXt152`
-OPEN = ("cardinality", "base_width", "stem", "shortcut", "squeeze_excitation")
+OPEN = ("cardinality", "base_width", "stem", "shortcut", "squeeze_excitation", "reduce")
+FOR_CPUS = ("resnext11", "resnext26")  # with the large stem on small images, too
+LARGEST_CIFAR_SIZE = 64
 
 
-def resolved(settings: Settings) -> Settings:
-    """Fill in what the settings leave to the weights to begin with, or else to the model.
+def resolve(settings: Settings) -> Settings:
+    """Fill in what the settings leave to the initial weights, or else to the model.
 
-    Weights become a preset's full name or the path of a file. The file is not needed where nothing
-    is left open, as in the settings of a run.
+    The weights are opened only if something is left open: a run resumes without them.
 
     Raises:
-        ValueError: the weights are not there, or are of another network than the settings name.
+        ValueError: the weights are not there, or belong to another network than the settings name.
+        ConnectionError: the hub cannot be reached.
     """
-    given = {name: value for name in OPEN if (value := getattr(settings, name)) is not None}
-    own, weights, image_size = _own(settings), settings.weights, settings.image_size
-    if weights is not None and (len(given) < len(OPEN) or not weights.endswith(FILES)):
-        # Published networks have this stem, and the arguments of `Architecture` else.
-        source = find_initial(weights, replace(own, **{"stem": "imagenet"} | given))
-        weights = source.name if isinstance(source, Preset) else str(source)
-        if found := architecture_of(source):
-            always = {"stage_blocks": own.stage_blocks, "reduce": own.reduce}
-            check_agreement(source, found, always | given)
-            own = found
-        if isinstance(source, Preset) and settings.dataset == "folder":
-            image_size = image_size or source.preprocessing.image_size
-    if settings.dataset == "folder":
-        image_size = image_size or Preprocessing().image_size
-    filled = {name: getattr(own, name) for name in OPEN} | given
-    return replace(settings, weights=weights, image_size=image_size, **filled)
-
-
-def _own(settings):
-    """What the network is where neither weights nor settings say."""
-    own = replace(ARCHITECTURES[settings.model], reduce=settings.reduce)
-    if settings.reduce == "grouped" and settings.model in GROUPED_STAGE_BLOCKS:
-        own = replace(own, stage_blocks=GROUPED_STAGE_BLOCKS[settings.model])
-    size = settings.image_size or Preprocessing().image_size
-    if settings.dataset == "folder" and size > LARGEST_CIFAR_SIZE:
-        own = replace(own, stem="imagenet")
-    return own
+    data, network = settings.data, settings.network
+    image_size = data.image_size
+    given = {name: value for name in OPEN if (value := getattr(network, name)) is not None}
+    size_is_open = data.dataset == "folder" and image_size is None
+    if network.weights is not None and (len(given) < len(OPEN) or size_is_open):
+        checkpoint = open_checkpoint(network.weights)
+        found = dataclasses.asdict(checkpoint.architecture)
+        values = {name: found[name] for name in OPEN} | given
+        ours = Architecture(stage_blocks(network.model, values["reduce"]), **values)
+        if ours != checkpoint.architecture:
+            raise ValueError(
+                f"--weights: {checkpoint.name} is a {checkpoint.architecture}, and the other "
+                f"options ask for a {ours}; change those, or choose other weights"
+            )
+        if size_is_open and checkpoint.preprocessing:
+            image_size = checkpoint.preprocessing.image_size
+    if data.dataset == "folder" and image_size is None:
+        image_size = Preprocessing().image_size
+    if network.weights is None:
+        large = network.model in FOR_CPUS or (image_size or 0) > LARGEST_CIFAR_SIZE
+        paper = {"cardinality": 8, "base_width": 64} if network.model == "resnext29" else {}
+        default = Architecture((), stem="imagenet" if large else "cifar", **paper)
+        values = {name: getattr(default, name) for name in OPEN} | given
+    elif len(given) == len(OPEN):
+        values = given
+    return settings.change(image_size=image_size, **values)
 
 
 def architecture(settings: Settings) -> Architecture:
-    """The network that the settings describe.
+    """The network that resolved settings describe."""
+    values = {name: getattr(settings.network, name) for name in OPEN}
+    return Architecture(stage_blocks(settings.network.model, values["reduce"]), **values)
 
-    Raises:
-        ValueError: as `resolved`.
+
+def origin(settings: Settings, folder: Path) -> Checkpoint | None:
+    """The checkpoint that says how images become the network's input, and its license.
+
+    What the run itself has saved goes first: so it resumes without the initial weights.
+
+    Args:
+        settings: resolved ones.
+        folder: of the run, which may not be there yet.
     """
-    settings = resolved(settings)
-    return replace(_own(settings), **{name: getattr(settings, name) for name in OPEN})
+    if (folder / CONFIG).is_file():
+        return open_checkpoint(folder)
+    return open_checkpoint(settings.network.weights) if settings.network.weights else None
+
+
+def preprocessing(settings: Settings, source: Checkpoint | None) -> Preprocessing | None:
+    """How images of a folder become the network's input: as for `source`, at the image size.
+
+    None: the data set has its own way.
+    """
+    size = settings.data.image_size
+    if size is None:
+        return None
+    if source is None or source.preprocessing is None:
+        return whole_image(size)
+    measured = source.preprocessing
+    resize_size = round(size * measured.resize_size / measured.image_size)
+    return dataclasses.replace(measured, image_size=size, resize_size=resize_size)
 
 
 def build_network(
-    settings: Settings,
-    input_shape: tuple[int | None, int | None, int],
-    classes: int,
-    classifier_activation: str | None = "softmax",
+    settings: Settings, dataset: Dataset, classifier_activation: str | None = None
 ) -> keras.Model:
-    """Build the network that the settings describe, with fresh weights.
+    """Build the network that resolved settings describe, with random weights.
+
+    It returns logits unless `classifier_activation` is "softmax". With progressive resizing it
+    takes images of any size.
+    """
+    height, width, channels = dataset.input_shape
+    if settings.augmentation.small_sizes:
+        height = width = None  # type: ignore[assignment]
+    first = keras.config.image_data_format() == "channels_first"
+    return ResNeXt(
+        **dataclasses.asdict(architecture(settings)),
+        input_shape=(channels, height, width) if first else (height, width, channels),
+        classes=dataset.num_classes,
+        classifier_activation=classifier_activation,
+        name=settings.network.model,
+    )
+
+
+def compiled_network(
+    settings: Settings, dataset: Dataset, steps_per_epoch: int, steps_per_execution: int = 1
+) -> keras.Model:
+    """Build the network to train, which returns logits, with optimizer, loss and accuracy.
+
+    Sets the global seed and dtype policy.
 
     Args:
-        settings: `model`, `cardinality`, `base_width`, `stem`, `shortcut`, `squeeze_excitation`,
-            `reduce`.
-        input_shape: (height, width, channels).
-        classes: how many.
-        classifier_activation: "softmax", or None for logits, to train on; weights fit either.
+        settings: resolved ones.
+        dataset: gives input shape, classes, and the number of images per class.
+        steps_per_epoch: for the learning rate's schedule.
+        steps_per_execution: as of `keras.Model.compile`.
 
     Raises:
-        ValueError: the parts do not fit together.
+        ValueError: a class that is to be weighted has no training image.
     """
-    return ResNeXt(
-        **asdict(architecture(settings)),
-        input_shape=in_data_format(input_shape),
-        classes=classes,
-        classifier_activation=classifier_activation,
-        name=settings.model,
+    keras.utils.set_random_seed(settings.seed)
+    keras.config.set_dtype_policy(backend.dtype_policy(settings.precision))
+    model = build_network(settings, dataset)
+    for layer in model.layers:
+        if isinstance(layer, BatchNorm):
+            layer.synchronized = settings.batch_norm == "synchronized"
+            # Averaged weights need statistics of as many steps; timm averages both, too.
+            layer.momentum = settings.optimizer.ema_decay or layer.momentum
+            # Keras' layer then computes as in inference, and its weights stay as they are.
+            layer.trainable = not settings.optimizer.freeze_batch_norm
+    model.compile(
+        optimizer(settings, steps_per_epoch),
+        loss=loss(settings, dataset),
+        weighted_metrics=["accuracy"],  # on several devices some samples only fill up the batch
+        steps_per_execution=steps_per_execution,
     )
+    return model
+
+
+def training_batches(
+    settings: Settings, dataset: Dataset, workers: int = 1, shard: tuple[int, int] = (0, 1)
+) -> Batches:
+    """Shuffled and augmented batches of the training split.
+
+    Raises:
+        ValueError: the split is smaller than a batch, or the shards cannot be equal.
+    """
+    if settings.data.batch_size > len(dataset.train):
+        raise ValueError(
+            f"--batch-size: must be at most the {len(dataset.train)} training images of "
+            f"{dataset.name}, got {settings.data.batch_size}"
+        )
+    return Batches(
+        dataset.train,
+        dataset,
+        batch_size=settings.data.batch_size,
+        shuffle=True,
+        augmentation=settings.augmentation,
+        one_hot=one_hot(settings),
+        drop_remainder=settings.data.drop_remainder,
+        seed=settings.seed,
+        workers=workers,
+        shard=shard,
+    )
+
+
+def plain_batches(settings: Settings, dataset: Dataset, split: Split) -> Batches:
+    """Batches of a split in its own order, without augmentation."""
+    return Batches(split, dataset, batch_size=settings.data.batch_size, one_hot=one_hot(settings))

@@ -1,17 +1,23 @@
-"""Stochastic gradient descent as PyTorch computes it."""
+"""Stochastic gradient descent as PyTorch computes it, its learning rates, and averaged weights."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
+from keras.optimizers import schedules
+
+from keras_resnext.training.settings import Settings
 
 STAGE = re.compile(r"stage(\d+)_")  # as `blocks` names layers
 
 
 @keras.saving.register_keras_serializable(package="keras_resnext")
 class CoupledSGD(keras.optimizers.SGD):
-    """SGD with weight decay and momentum as in `torch.optim.SGD`, and rates by stage.
+    """SGD with weight decay and momentum as in `torch.optim.SGD`, and learning rates per stage.
 
     For a weight `w` with gradient `g`:
 
@@ -20,28 +26,22 @@ class CoupledSGD(keras.optimizers.SGD):
         w = w - learning_rate * (g + momentum * buffer)     with Nesterov
         w = w - learning_rate * buffer                      without
 
-    `keras.optimizers.SGD` differs. Its `weight_decay` is decoupled: taken off the weight,
-    beside the gradient and untouched by momentum, which at momentum 0.9 is about a tenth of the
-    pull. And its buffer holds past steps, learning rate included, so that a change of the
-    learning rate reaches the momentum only slowly. And it has one rate for all weights, where
-    PyTorch has parameter groups.
-
-    With `use_ema` the averages stay beside the weights: Keras' optimizers overwrite the weights
-    with them whenever a `fit` ends, so that a further `fit` goes on from elsewhere.
+    In `keras.optimizers.SGD`, weight decay is decoupled (taken off the weight beside the gradient,
+    untouched by momentum: about a tenth of the effect at momentum 0.9), the buffer holds past steps
+    multiplied by their learning rates, and all weights have one rate, where PyTorch has parameter
+    groups. With `use_ema`, Keras overwrites the weights with their averages when a `fit` ends; here
+    the averages stay beside the weights, so that a further `fit` goes on.
 
     Args:
         learning_rate: number or `keras.optimizers.schedules.LearningRateSchedule`.
         momentum: from 0 to 1.
-        nesterov: whether to use Nesterov's form of momentum.
+        nesterov: whether to use Nesterov momentum.
         coupled_weight_decay: 0 or more; every trainable weight decays, as in PyTorch.
-        backbone_rate: learning rate of all weights outside of `head`, as a part of
-            `learning_rate`.
-        layer_decay: what a stage's rate is multiplied by for each stage from it to `head`, itself
-            counted: once for the last stage, most often for the stem. timm's `layer_decay` counts
-            blocks instead, its coarse groups are these.
-        frozen_steps: steps at the beginning in which only `head` learns. The others' momentum
-            gathers nothing and they do not decay, but batch normalisation's moving statistics
-            follow the new data.
+        backbone_rate: learning rate of all weights outside of `head`, relative to `learning_rate`.
+        layer_decay: factor on a stage's rate for each stage from it to `head`, itself included.
+            timm's `layer_decay` counts blocks; its coarse groups are these.
+        frozen_steps: steps at the beginning in which only `head` learns. The other weights gather
+            no momentum and do not decay; moving statistics of batch normalization follow the data.
         head: name of the layer that learns at the full rate from the beginning.
         **kwargs: as of `keras.optimizers.SGD`.
 
@@ -101,7 +101,7 @@ class CoupledSGD(keras.optimizers.SGD):
         """Leave the weights as the last step left them."""
 
     def get_config(self):
-        """Give the arguments that make this optimizer again."""
+        """The arguments that make this optimizer again."""
         names = ("coupled_weight_decay", "backbone_rate", "layer_decay", "frozen_steps", "head")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
@@ -123,3 +123,116 @@ def build_optimizer(model: keras.Model) -> None:
     """
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
+
+
+def optimizer(settings: Settings, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    """SGD with the weight decay and learning rates that the settings name."""
+    own = settings.optimizer
+    arguments: dict[str, Any] = {
+        "learning_rate": learning_rate(settings, steps_per_epoch),
+        "momentum": own.momentum,
+        "nesterov": own.nesterov,
+        "global_clipnorm": own.clip_norm or None,
+    }
+    if own.accumulate_steps > 1:
+        arguments["gradient_accumulation_steps"] = own.accumulate_steps
+    if own.weight_decay_kind == "decoupled":
+        return keras.optimizers.SGD(**arguments, weight_decay=own.weight_decay or None)
+    if own.ema_decay:
+        arguments |= {"use_ema": True, "ema_momentum": own.ema_decay}
+    return CoupledSGD(
+        **arguments,
+        coupled_weight_decay=own.weight_decay,
+        backbone_rate=own.backbone_rate,
+        layer_decay=own.layer_decay,
+        frozen_steps=round(settings.schedule.frozen_epochs * steps_per_epoch),
+    )
+
+
+def learning_rate(
+    settings: Settings, steps_per_epoch: int
+) -> schedules.LearningRateSchedule | float:
+    """Learning rate of a run, by the number of steps done (0 for the first)."""
+    own, peak = settings.schedule, settings.peak_learning_rate
+    warmup = round(own.warmup_epochs * steps_per_epoch)
+    if own.schedule == "cosine":
+        rest = own.epochs * steps_per_epoch - warmup
+        if not warmup:
+            return schedules.CosineDecay(peak, rest)
+        return schedules.CosineDecay(0.0, rest, warmup_target=peak, warmup_steps=warmup)
+    after: schedules.LearningRateSchedule | float = peak
+    if own.schedule == "piecewise" and own.milestones:
+        # Keras' boundary is the last step of the old value.
+        boundaries = [epoch * steps_per_epoch - 1 for epoch in own.milestones]
+        values = [peak * own.decay_factor**i for i in range(len(boundaries) + 1)]
+        after = schedules.PiecewiseConstantDecay(boundaries, values)
+    return WarmUp(after, warmup) if warmup else after
+
+
+@keras.saving.register_keras_serializable(package="keras_resnext")
+class WarmUp(schedules.LearningRateSchedule):
+    """Another schedule, multiplied by a factor that rises linearly from 0 to 1 over some steps.
+
+    Keras has a warm-up within `CosineDecay` only. As in github.com/weiaicunzai/pytorch-cifar100
+    (utils.py), the very first step has learning rate 0.
+
+    Args:
+        after: schedule, or number for a constant.
+        steps: length of the warm-up, 1 or more.
+    """
+
+    def __init__(self, after: schedules.LearningRateSchedule | float, steps: int):
+        self.after = after
+        self.steps = steps
+
+    def __call__(self, step):
+        """Learning rate, a float32 scalar, after `step` steps."""
+        value = self.after(step) if callable(self.after) else self.after
+        return ops.minimum(ops.cast(step, "float32") / self.steps, 1.0) * value
+
+    def get_config(self):
+        """The arguments that make this schedule again."""
+        return {"after": keras.saving.serialize_keras_object(self.after), "steps": self.steps}
+
+    @classmethod
+    def from_config(cls, config):
+        """Make a schedule from what `get_config` gave."""
+        return cls(keras.saving.deserialize_keras_object(config["after"]), config["steps"])
+
+
+@contextmanager
+def averaged(model: keras.Model) -> Iterator[None]:
+    """Put the averages that the optimizer keeps, if any, in place of the weights."""
+    _swap(model)
+    try:
+        yield
+    finally:
+        _swap(model)
+
+
+class ValidateAverages(keras.callbacks.Callback):
+    """Validate with the averaged weights.
+
+    `keras.callbacks.SwapEMAWeights` swaps by adding and subtracting under TensorFlow, which rounds
+    the weights at each validation, and overwrites the averages in the last epoch, so that a run
+    could not go on from there.
+    """
+
+    def on_test_begin(self, logs=None):
+        """Put the averages in."""
+        _swap(self.model)
+
+    def on_test_end(self, logs=None):
+        """Put the weights back."""
+        _swap(self.model)
+
+
+def _swap(model: keras.Model) -> None:
+    inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # of loss scaling
+    if not inner.use_ema:
+        return
+    averages = inner._model_variables_moving_average  # as Keras' own callback reaches them
+    for variable, average in zip(model.trainable_variables, averages, strict=True):
+        value = np.array(ops.convert_to_numpy(variable))  # may be a view
+        variable.assign(average)
+        average.assign(value)

@@ -1,0 +1,440 @@
+"""Run folders: how a run is kept, what it has left, and several runs side by side."""
+
+import csv
+import io
+import json
+import math
+import re
+import shlex
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from keras_resnext import backend
+from keras_resnext.files import escape, locked, write_text
+from keras_resnext.training.checkpoints import Row
+from keras_resnext.training.settings import FREE, Count, Folder, Settings, checked, option
+
+SETTINGS_FILE = "settings.toml"
+REPORT_FILE = "report.md"
+RUN_NAME = re.compile(r"\w[\w.,+=@ -]{0,99}")
+MOST_ROWS = 30  # of a report's table
+REACHED = ("test_accuracy_best", "test_accuracy_last", "parameters")  # of results.json
+
+
+class RunError(ValueError):
+    """A run cannot start, go on or be read. The message says why and what to do."""
+
+
+@checked
+class RunOptions:
+    """Where a run goes and how it is kept, without influence on its outcome.
+
+    Raises:
+        ValueError: an option is out of range, or the backend cannot do it.
+    """
+
+    output_dir: Folder = Path("runs")
+    """Folder of all runs."""
+    run_name: str | None = None
+    """Folder of this run in it. None: the recipe's name."""
+    resume: bool = False
+    """Continue the run of that name from its last checkpoint, with its own settings."""
+    dry_run: bool = False
+    """Print network, data, steps and estimated memory, and write nothing."""
+    checkpoint_every: int = 0
+    """Steps between checkpoints within an epoch; 0: only at each epoch's end and on Ctrl-C."""
+    keep: Count = 2
+    """Number of checkpoints to keep."""
+    workers: int = 1
+    """Threads that prepare batches ahead; 0: none."""
+    steps_per_execution: Count = 1
+    """Steps computed at a time, without checking loss, signals or checkpoints in between: spares an
+    accelerator the wait for Python. Not under PyTorch."""
+    devices: Count = 1
+    """Devices of this host to train on, each with its part of every batch (TensorFlow, JAX)."""
+    distributed: bool = False
+    """This is one of several processes of the run (PyTorch by torchrun, JAX)."""
+    gpu: bool = False
+    """Stop where the backend finds no GPU, instead of training on the CPU."""
+    tensorboard: bool = False
+    """Also write the history for TensorBoard, which needs TensorFlow."""
+
+    def __post_init__(self):
+        for name in ("checkpoint_every", "workers"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: must be 0 or more, got {getattr(self, name)}")
+        if self.run_name is not None:
+            self.folder(self.run_name)
+        if self.steps_per_execution > 1 and backend.NAME == "torch":
+            raise ValueError(
+                "steps_per_execution: Keras computes one step at a time under PyTorch, got "
+                f"{self.steps_per_execution}; leave it out or choose another KERAS_BACKEND"
+            )
+
+    def folder(self, recipe: str) -> Path:
+        """The run's folder, named after the recipe if the run has no name.
+
+        Raises:
+            ValueError: it is no plain name.
+        """
+        name = self.run_name or Path(recipe).stem
+        if not RUN_NAME.fullmatch(name) or name[-1] in ". ":
+            raise ValueError(
+                "--run-name: must be a plain name of letters, digits and .,+=@-_, got "
+                f"'{escape(name)}'; choose the folder by --output-dir"
+            )
+        return self.output_dir / name
+
+    def check_gpu(self) -> None:
+        """Start the backend, and raise a ValueError if a GPU is asked for and it finds none."""
+        if self.gpu and not backend.native.accelerators():
+            raise ValueError(
+                f"--gpu: the backend {backend.NAME} finds none on this machine; leave the option "
+                "out to train on the CPU, or install the backend's build for the GPU"
+            )
+
+
+def check(folder: Path, settings: Settings, resume: bool) -> Settings | None:
+    """Make sure that a run can begin or go on in a folder; writes nothing.
+
+    Args:
+        folder: of the run.
+        settings: resolved ones.
+        resume: whether the run goes on.
+
+    Returns:
+        The settings that a resumed run has had so far.
+
+    Raises:
+        RunError: the run exists and is not to be resumed; it is to be resumed and does not exist
+            or has other settings; the folder cannot be written to.
+    """
+    if not resume:
+        if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+            raise RunError(
+                f"the run {folder} exists already; continue it with --resume, or give this one "
+                "another --run-name"
+            )
+        there = _nearest(folder)
+        try:
+            with tempfile.TemporaryFile(dir=there):
+                pass
+        except OSError as error:
+            raise RunError(
+                f"--output-dir: cannot write to {there}: {error.strerror}; choose another folder"
+            ) from error
+        return None
+    before = settings_of(folder)
+    old, new = before.flat(), settings.flat()
+    changed = [
+        f"{option(name)} ({old[name]!r}, now {new[name]!r})"
+        for name in new
+        if name not in FREE and new[name] != old[name]
+    ]
+    if changed:
+        raise RunError(
+            f"the run {folder} cannot be resumed with other settings: {', '.join(changed)}. "
+            "Leave them out, or start a new run with another --run-name."
+        )
+    return before
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a run's folder for this process; a folder that got nothing is removed again.
+
+    Raises:
+        BlockingIOError: another process trains in it.
+        RunError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"--output-dir: cannot make {folder}: {error.strerror}") from error
+    try:
+        with locked(folder, f"the run {folder.name}"):
+            yield
+    finally:
+        if all(path.name == ".lock" for path in folder.iterdir()):
+            shutil.rmtree(folder)
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Make sure that what a run leaves, so many bytes, fits on the disk.
+
+    Raises:
+        RunError: it does not.
+    """
+    free = shutil.disk_usage(_nearest(folder)).free
+    if free < needed:
+        raise RunError(
+            f"--output-dir: {free / 2**20:,.0f} MiB are free at {folder}, and the run leaves about "
+            f"{needed / 2**20:,.0f} MiB, most of it checkpoints; free some space, choose another "
+            "folder or a lower --keep"
+        )
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder itself, or the nearest one above it that exists."""
+    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+
+
+def settings_of(folder: Path) -> Settings:
+    """Read the settings of a run.
+
+    Raises:
+        RunError: there is no run in `folder`, or its settings cannot be read.
+    """
+    path = folder / SETTINGS_FILE
+    if not path.is_file():
+        there = sorted(p.parent.name for p in folder.parent.glob(f"*/{SETTINGS_FILE}"))
+        raise RunError(
+            f"there is no run {folder} (no {SETTINGS_FILE} in it); "
+            + (f"runs there: {', '.join(there)}" if there else f"no runs in {folder.parent}")
+        )
+    try:
+        return Settings.from_file(path)
+    except ValueError as error:
+        raise RunError(str(error)) from error
+
+
+def write_history(folder: Path, history: Sequence[Row]) -> None:
+    """Write `history.csv`, one row per epoch."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_text(folder / "history.csv", text.getvalue())
+
+
+def by_backend(history: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    """Epochs, seconds, devices and package versions of a history, by backend."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in history:
+        entry = found.setdefault(
+            str(row["backend"]), {"epochs": 0, "seconds": 0.0, "devices": [], "versions": []}
+        )
+        entry["epochs"] += 1
+        entry["seconds"] = round(entry["seconds"] + float(row["seconds"]), 1)
+        for name in ("device", "version"):
+            if row[name] not in entry[f"{name}s"]:
+                entry[f"{name}s"].append(row[name])
+    return found
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run, finished or not.
+
+    Attributes:
+        folder: of the run.
+        settings: as `settings.toml` has them.
+        history: one row per epoch: epoch (from 1), loss, accuracy, val_loss, val_accuracy (as
+            fractions), learning_rate (as the epoch ends), seconds (validation included), backend,
+            device and version of this package.
+        results: as `results.json` has them; empty while the run is not finished.
+    """
+
+    folder: Path
+    settings: Settings
+    history: list[Row]
+    results: dict[str, Any]
+
+    @property
+    def best(self) -> Row:
+        """The row with the highest validation accuracy, the first of equals.
+
+        Raises:
+            ValueError: no epoch is finished.
+        """
+        return max(self.history, key=lambda row: float(row["val_accuracy"]))
+
+
+def read_run(folder: Path) -> Run:
+    """Read what a run has left so far.
+
+    Raises:
+        RunError: there is no run in `folder`, or one of its files cannot be read.
+    """
+    settings = settings_of(folder)
+    history = _read(folder, "history.csv", _rows, [])
+    results = _read(folder, "results.json", _results, {})
+    if results.get("epochs") != len(history):
+        results = {}  # of an earlier end, from which the run went on to more epochs
+    return Run(folder, settings, history, results)
+
+
+def _read(folder, name, parse, missing):
+    path = folder / name
+    if not path.is_file():
+        return missing
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except (OSError, TypeError, ValueError, LookupError, AttributeError) as error:
+        raise RunError(
+            f"the run {folder} cannot be read: {name}: {error!r}; restore or delete that file"
+        ) from error
+
+
+def _rows(text: str) -> list[Row]:
+    texts = ("backend", "device", "version")
+    rows: list[Row] = [
+        {name: cell if name in texts else float(cell) for name, cell in row.items()}
+        for row in csv.DictReader(io.StringIO(text))
+    ]
+    return rows if by_backend(rows) is not None and all("val_accuracy" in r for r in rows) else []
+
+
+def _results(text: str) -> dict[str, Any]:
+    results = json.loads(text)
+    for name in REACHED:
+        float(results[name])
+    return results
+
+
+def read_runs(folders: Sequence[Path]) -> dict[str, Run]:
+    """Read several runs to compare, by their names, or by their paths where names are equal.
+
+    Raises:
+        RunError: one is not a run.
+        ValueError: there are fewer than two, one is named twice, or one has no finished epoch.
+    """
+    places = Counter(folder.resolve() for folder in folders)
+    if len(places) < 2 or len(places) < len(folders):
+        raise ValueError(
+            "RUNS: name the folders of two runs or more, each once, got "
+            f"{' '.join(map(str, folders)) or 'none'}"
+        )
+    names = Counter(folder.name for folder in places)
+    runs = {}
+    for folder in folders:
+        run = read_run(folder)
+        if not run.history:
+            raise ValueError(f"RUNS: {folder} has no finished epoch yet; leave it out")
+        name = folder.resolve().name
+        runs[name if names[name] == 1 else str(folder)] = run
+    return runs
+
+
+def compare_runs(runs: Mapping[str, Run]) -> str:
+    """Tables in Markdown of what runs reached, and of the settings in which they differ.
+
+    Args:
+        runs: by name, each with one epoch or more.
+    """
+    reached = {name: _reached(run) for name, run in runs.items()}
+    flat = {name: run.settings.flat() for name, run in runs.items()}
+    differing = [
+        [name, *values]
+        for name in Settings().flat()
+        if len(set(values := [settings[name] for settings in flat.values()])) > 1
+    ]
+    parts = [
+        "# Runs side by side",
+        table(
+            ["run", *next(iter(reached.values()))],
+            ([name, *cells.values()] for name, cells in reached.items()),
+        ),
+        "The best epoch is that of the highest validation accuracy; test accuracies are those of "
+        "its weights and of the last epoch's. Seconds per epoch: the median, validation included.",
+        "## Settings that differ",
+        table(["setting", *runs], differing) if differing else "None.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _reached(run: Run) -> dict[str, Any]:
+    results, backends = run.results, by_backend(run.history)
+    devices = dict.fromkeys(name for entry in backends.values() for name in entry["devices"])
+    return {
+        "backend": ", ".join(f"{name} ({b['epochs']})" for name, b in backends.items()),
+        "device": list(devices),
+        "model": run.settings.network.model,
+        "parameters": f"{results['parameters']:,}" if results else None,
+        "epochs": f"{len(run.history)} of {run.settings.schedule.epochs}",
+        "best epoch": f"{run.best['epoch']:.0f}",
+        "best validation": f"{run.best['val_accuracy']:.2%}",
+        "test (best)": f"{results['test_accuracy_best']:.2%}" if results else None,
+        "test (last)": f"{results['test_accuracy_last']:.2%}" if results else None,
+        "seconds per epoch": f"{median(float(row['seconds']) for row in run.history):,.1f}",
+    }
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table in Markdown; sequences become lists, None and empty ones a dash."""
+    title, *lines = (f"| {' | '.join(map(_cell, cells))} |" for cells in (header, *rows))
+    return "\n".join([title, "|---" * len(header) + "|", *lines])
+
+
+def _cell(value: Any) -> str:
+    if value in (None, (), []):
+        return "-"
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return escape(text).replace("|", r"\|").replace("<", "&lt;")
+
+
+def write_report(folder: Path) -> None:
+    """Write `report.md` from what lies in a run's folder; the run may be unfinished.
+
+    Raises:
+        RunError: one of its files cannot be read.
+        OSError: the report cannot be written.
+    """
+    run = read_run(folder)
+    name, results, epochs = folder.resolve().name, run.results, run.settings.schedule.epochs
+    best = f"{run.best['val_accuracy']:.2%} at epoch {run.best['epoch']:.0f}"
+    resume = ["keras-resnext", "train", "--resume", "--run-name", name]
+    repeat = ["keras-resnext", "train", "--recipe", str(folder / SETTINGS_FILE)]
+    commands = [[*repeat, "--run-name", f"{name}-again"]]
+    headline = f"Unfinished: {len(run.history)} of {epochs} epochs.** Best validation accuracy so "
+    headline += f"far: {best}."
+    if results:
+        headline = (
+            f"Test accuracy {results['test_accuracy_best']:.2%}**, by the weights with the best "
+            f"validation accuracy ({best} of {len(run.history)}); "
+            f"{results['test_accuracy_last']:.2%} by the last."
+        )
+    else:
+        commands.insert(0, resume)
+    lines = (
+        f"KERAS_BACKEND={run.history[-1]['backend']} "
+        f"{shlex.join([*command, '--output-dir', str(folder.parent)])}"
+        for command in commands
+    )
+    every = math.ceil(len(run.history) / MOST_ROWS)
+    shown = [
+        row
+        for row in run.history
+        if float(row["epoch"]) % every == 0 or row in (run.best, run.history[-1])
+    ]
+    header = [name for name in run.history[0] if name not in ("device", "version")]
+    backends = [[what, *entry.values()] for what, entry in by_backend(run.history).items()]
+    parts = [
+        f"# {name}",
+        f"**{headline}",
+        "![learning curves](curves.png)",
+        "## Epochs",
+        table(header, ([_number(column, row[column]) for column in header] for row in shown)),
+        "## Backends",
+        table(["backend", "epochs", "seconds", "devices", "package versions"], backends),
+        "## Settings",
+        f"```toml\n{run.settings.to_toml()}```",
+        f"## Commands to {'repeat' if results else 'continue and to repeat'} the run",
+        "```sh\n{}\n```".format("\n".join(lines)),
+    ]
+    write_text(folder / REPORT_FILE, "\n\n".join(parts) + "\n")
+
+
+def _number(name: str, value: float | str) -> str:
+    if isinstance(value, str):
+        return value
+    if name == "epoch":
+        return f"{value:.0f}"
+    return f"{value:.2%}" if "accuracy" in name else f"{value:.4g}"
