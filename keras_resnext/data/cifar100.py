@@ -1,15 +1,14 @@
 """CIFAR-100 from the official python archive or by TensorFlow Datasets, in one order and split."""
 
 import hashlib
-import importlib
 import io
 import os
 import pickle
 import tarfile
-import threading
 import urllib.request
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -25,8 +24,9 @@ STD: RGB = (68.2, 65.4, 70.4)
 VALIDATION_PER_CLASS = 50
 
 NAME = "cifar-100-python"
+SERVER = "https://www.cs.toronto.edu/~kriz/cifar.html"
 ADVICE = (
-    f"Get {NAME}.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html and pass the archive, its "
+    f"Get {NAME}.tar.gz from {SERVER} and pass the archive, its "
     "unpacked folder, or the folder it lies in as data_dir (--data-dir)."
 )
 # Bytes and MD5 of the official files.
@@ -41,8 +41,6 @@ CONTENT = {
     "test images": "076b77083eb03377c71c2e7726a5fd876b327ebe4a6290709d39dcc3c9a2789c",
     "names": "7f2db07db725d79f93555bfe97a424360a2c80ba4792e4b5b26e20eedd9bd8c5",
 }
-PROBED_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"
-RANDOM_ACCESS = "array_record"
 
 Names = tuple[str, ...]
 Source = tuple[Split, Split, Names, Names]  # train, test, classes, superclasses
@@ -200,84 +198,46 @@ def load_arrays(content: bytes) -> Any:
 
 
 def read_tfds() -> Source:
-    """Read CIFAR-100 from where TensorFlow Datasets keeps its data (`TFDS_DATA_DIR`).
+    """Read CIFAR-100 by TensorFlow Datasets, which downloads it once and keeps it prepared.
 
-    What is prepared there is read as it is: in a random-access format without TensorFlow, in
-    tfrecord files with it. Otherwise it is downloaded and prepared, which needs TensorFlow. Without
-    network, TensorFlow Datasets would try for minutes: the network is asked first, for seconds.
+    Without network, TensorFlow Datasets would try for minutes: the server is asked first.
 
     Raises:
-        DatasetError: nothing is prepared and the download server cannot be reached.
-        ImportError: a package is missing; the message names the extra.
+        DatasetError: nothing is prepared and the server cannot be reached.
+        ImportError: TensorFlow Datasets or TensorFlow is missing; the message names the extra.
     """
-    tfds = _require("tensorflow_datasets", "tfds")
-    builder = tfds.builder("cifar100")
-    if not builder.is_prepared():
-        builder = tfds.builder("cifar100", file_format=RANDOM_ACCESS)
-        if reason := why_unreachable(PROBED_URL, seconds=5):
-            raise DatasetError(
-                f"data_dir: none given, TensorFlow Datasets holds no CIFAR-100 in "
-                f"{builder.data_path}, and {PROBED_URL} cannot be reached ({reason}). On a machine "
-                f"with network: {ADVICE}"
-            )
-        _require("tensorflow", "tfds,tensorflow")
-        config = tfds.download.DownloadConfig(try_download_gcs=False)
-        builder.download_and_prepare(download_config=config)
-    if RANDOM_ACCESS in {each.value for each in builder.info.available_file_formats()}:
-        _require("PIL", "train")
-        train, test = (_collect(builder.as_data_source(split)) for split in ("train", "test"))
-    else:
-        tensorflow = _require("tensorflow", "tfds,tensorflow")
-        if keras.backend.backend() != "tensorflow":
-            # TensorFlow would reserve the accelerator's memory, which the backend needs.
-            tensorflow.config.set_visible_devices([], "GPU")
-        read = (tfds.as_numpy(builder.as_dataset(split)) for split in ("train", "test"))
-        train, test = map(_collect, read)
-    features = builder.info.features
-    return train, test, tuple(features["label"].names), tuple(features["coarse_label"].names)
-
-
-def _collect(examples) -> Split:
-    rows = [(each["image"], each["label"], each["coarse_label"]) for each in examples]
-    images, labels, superclass_labels = zip(*rows, strict=True)
-    return Split(
-        np.stack(images), np.array(labels, np.int32), np.array(superclass_labels, np.int32)
-    )
-
-
-def _require(module: str, extra: str) -> Any:
     try:
-        return importlib.import_module(module)
+        import tensorflow
+        import tensorflow_datasets as tfds
     except ImportError as error:
         raise ImportError(
-            f"CIFAR-100 by TensorFlow Datasets needs {module} ({error}). Type: pip install "
-            f'"keras-resnext[{extra}]". Or, without it: {ADVICE}'
+            f"CIFAR-100 by TensorFlow Datasets needs {error.name}. Type: pip install "
+            f'"keras-resnext[tfds,tensorflow]". Or, without it: {ADVICE}'
         ) from error
-
-
-def why_unreachable(url: str, seconds: float) -> str | None:
-    """Ask for the headers of `url`, through the proxies that the environment names.
-
-    Args:
-        url: http or https.
-        seconds: after which to give up, whatever hangs.
-
-    Returns:
-        None if it answers, else the reason.
-    """
-    reasons = [f"no answer in {seconds:g} seconds"]
-
-    def ask():
+    if keras.backend.backend() != "tensorflow":
+        with suppress(RuntimeError):  # it has begun already
+            # TensorFlow would reserve the accelerator's memory, which the backend needs.
+            tensorflow.config.set_visible_devices([], "GPU")
+    builder = tfds.builder("cifar100")
+    if not builder.is_prepared():
         try:
-            with urllib.request.urlopen(
-                urllib.request.Request(url, method="HEAD"), timeout=seconds
-            ):
-                reasons.append("")
+            urllib.request.urlopen(SERVER, timeout=5).close()
         except OSError as error:
-            reasons.append(str(error))
-
-    # A thread, because a name lookup knows no timeout; a daemon, so that it holds up no exit.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return reasons[-1] or None
+            raise DatasetError(
+                "data_dir: none given, TensorFlow Datasets holds no CIFAR-100 in "
+                f"{builder.data_path}, and {SERVER} cannot be reached ({error}). On a machine with "
+                f"network: {ADVICE}"
+            ) from error
+        config = tfds.download.DownloadConfig(try_download_gcs=False)
+        builder.download_and_prepare(download_config=config)
+    parts = tfds.as_numpy(builder.as_dataset(batch_size=-1))
+    train, test = (
+        Split(
+            parts[part]["image"],
+            parts[part]["label"].astype(np.int32),
+            parts[part]["coarse_label"].astype(np.int32),
+        )
+        for part in ("train", "test")
+    )
+    features = builder.info.features
+    return train, test, tuple(features["label"].names), tuple(features["coarse_label"].names)

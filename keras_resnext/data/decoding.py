@@ -1,15 +1,12 @@
 """Decoding of image files of any kind to squares of one size, on threads."""
 
-import hashlib
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,15 +19,6 @@ if TYPE_CHECKING:
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 NO_IMAGE = "no JPEG, PNG, WebP, GIF, BMP or TIFF image"
 LONGEST = 16  # times the shorter side, of what is resized
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """Why a file gives no image."""
-
-    reason: str
 
 
 def require_pillow(what: str) -> None:
@@ -50,24 +38,6 @@ def require_pillow(what: str) -> None:
         ) from error
 
 
-def fingerprints(paths: Sequence[Path]) -> list[bytes | Unreadable]:
-    """Hash the bytes of each file that begins like an image.
-
-    Args:
-        paths: files.
-
-    Returns:
-        For each file its SHA-256, or why it is no image: `NO_IMAGE` for an unknown format, else
-        what Pillow or the system says. Images over `PIL.Image.MAX_IMAGE_PIXELS`, of which Pillow
-        only warns, are refused.
-
-    Raises:
-        ImportError: Pillow is not installed.
-    """
-    with _threads() as pool:
-        return list(pool.map(partial(_attempt, _fingerprint), paths))
-
-
 def decode_files(
     paths: Sequence[Path], preprocessing: Preprocessing
 ) -> tuple[np.ndarray, dict[Path, str]]:
@@ -79,67 +49,47 @@ def decode_files(
 
     Returns:
         uint8 (N, image_size, image_size, 3), RGB, of the files that can be read, in their order;
-        and the reason for each of the others.
+        and the reason for each of the others: `NO_IMAGE` for an unknown format, else what Pillow
+        or the system says. Images over `PIL.Image.MAX_IMAGE_PIXELS`, of which Pillow only warns,
+        cannot.
 
     Raises:
         ImportError: Pillow is not installed.
     """
+    require_pillow("reading image files")
+    from PIL import Image
+
     side = preprocessing.image_size
     images = np.empty((len(paths), side, side, 3), np.uint8)
     unreadable: dict[Path, str] = {}
-    work = partial(_decode, preprocessing=preprocessing)
-    with _threads() as pool:
-        results = pool.map(partial(_attempt, work), paths)
+    # Pillow releases the GIL. The filters of warnings belong to the process, so they are set here.
+    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count(), "decoding") as pool:
+        # Those of corrupt EXIF, for instance, name no file and keep no image back.
+        warnings.filterwarnings("ignore", module="PIL")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        results = pool.map(partial(_decode, preprocessing=preprocessing), paths)
         for row, (path, result) in enumerate(zip(paths, results, strict=True)):
-            if isinstance(result, Unreadable):
-                unreadable[path] = result.reason
+            if isinstance(result, str):
+                unreadable[path] = result
             else:
                 images[row - len(unreadable)] = result
     return images[: len(paths) - len(unreadable)], unreadable
 
 
-@contextmanager
-def _threads() -> Iterator[ThreadPoolExecutor]:
-    """One thread per core, all of which refuse decompression bombs. Pillow releases the GIL."""
-    require_pillow("reading image files")
-    from PIL import Image
-
-    # Set here and not in the threads, because the filters of warnings belong to the process.
-    # Pillow's other warnings, of corrupt EXIF for instance, name no file and keep no image back.
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count(), "decoding") as pool:
-        warnings.filterwarnings("ignore", module="PIL")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        yield pool
-
-
-def _attempt(work: Callable[[Path], T], path: Path) -> T | Unreadable:
-    from PIL import UnidentifiedImageError
+def _decode(path: Path, preprocessing: Preprocessing) -> np.ndarray | str:
+    """Decode one file; a string says why it cannot be."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         if path.exists() and not path.is_file():
-            return Unreadable("no regular file")  # a pipe would be waited for, without end
-        return work(path)
+            return "no regular file"  # a pipe would be waited for, without end
+        with Image.open(path, formats=FORMATS) as image:
+            ImageOps.exif_transpose(image, in_place=True)
+            return np.asarray(image_to_square(_to_rgb(image), preprocessing))
     except UnidentifiedImageError:
-        return Unreadable(NO_IMAGE)
+        return NO_IMAGE
     except Exception as error:  # Pillow raises nearly any kind for a damaged file
-        return Unreadable(str(error) or type(error).__name__)
-
-
-def _fingerprint(path: Path) -> bytes:
-    from PIL import Image
-
-    with open(path, "rb") as file:
-        Image.open(file, formats=FORMATS)  # reads the header and no more
-        file.seek(0)
-        return hashlib.file_digest(file, "sha256").digest()
-
-
-def _decode(path: Path, preprocessing: Preprocessing) -> np.ndarray:
-    from PIL import Image, ImageOps
-
-    with Image.open(path, formats=FORMATS) as image:
-        ImageOps.exif_transpose(image, in_place=True)
-        return np.asarray(image_to_square(_to_rgb(image), preprocessing))
+        return str(error) or type(error).__name__
 
 
 def image_to_square(image: "PILImage", preprocessing: Preprocessing) -> "PILImage":
@@ -189,4 +139,4 @@ def _to_rgb(image: "PILImage") -> "PILImage":
     return image.convert("RGB")
 
 
-decode, resize_and_crop = decode_files, image_to_square  # until the old modules are gone
+resize_and_crop = image_to_square  # until the old modules that call it are gone

@@ -2,44 +2,35 @@
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL.Image import Image as PILImage
 
 STEPS = 30
 
 
-class Range(NamedTuple):
-    """The 31 magnitudes of an operation, evenly from `first` to `last`, if `signed` of either sign.
-
-    Shears are tangents, translations pixels, rotations degrees; for brightness, color, contrast
-    and sharpness they are added to 1, the factor that changes nothing; posterize keeps this many
-    bits, and solarize inverts from this pixel value on.
-    """
-
-    first: float = 0.0
-    last: float = 0.0
-    signed: bool = False
-
-
+# By operation: the first and the last of 31 evenly spaced magnitudes, and whether they take either
+# sign. Shears are tangents, translations pixels, rotations degrees; brightness, color, contrast and
+# sharpness add theirs to 1, the factor that changes nothing; posterize keeps so many bits, and
+# solarize inverts from such a pixel value on.
 RANGES = {
-    "Identity": Range(),
-    "ShearX": Range(0, 0.99, signed=True),
-    "ShearY": Range(0, 0.99, signed=True),
-    "TranslateX": Range(0, 32, signed=True),
-    "TranslateY": Range(0, 32, signed=True),
-    "Rotate": Range(0, 135, signed=True),
-    "Brightness": Range(0, 0.99, signed=True),
-    "Color": Range(0, 0.99, signed=True),
-    "Contrast": Range(0, 0.99, signed=True),
-    "Sharpness": Range(0, 0.99, signed=True),
-    "Posterize": Range(8, 2),
-    "Solarize": Range(255, 0),
-    "AutoContrast": Range(),
-    "Equalize": Range(),
+    "Identity": (0, 0, False),
+    "ShearX": (0, 0.99, True),
+    "ShearY": (0, 0.99, True),
+    "TranslateX": (0, 32, True),
+    "TranslateY": (0, 32, True),
+    "Rotate": (0, 135, True),
+    "Brightness": (0, 0.99, True),
+    "Color": (0, 0.99, True),
+    "Contrast": (0, 0.99, True),
+    "Sharpness": (0, 0.99, True),
+    "Posterize": (8, 2, False),
+    "Solarize": (255, 0, False),
+    "AutoContrast": (0, 0, False),
+    "Equalize": (0, 0, False),
 }
 NAMES = tuple(RANGES)
 
@@ -56,7 +47,7 @@ def draw_operations(count: int, rng: np.random.Generator) -> tuple[np.ndarray, n
         rng: decides everything.
 
     Returns:
-        int (B,), indices into `NAMES`, and float64 (B,), magnitudes as `Range` explains.
+        int (B,), indices into `NAMES`, and float64 (B,), magnitudes as in `RANGES`.
     """
     operations = rng.integers(len(NAMES), size=count)
     first, last, signed = np.array(list(RANGES.values()))[operations].T
@@ -73,17 +64,15 @@ def transform(
     Args:
         images: uint8 (B, H, W, 3).
         operations: int (B,), indices into `NAMES`.
-        magnitudes: float (B,), as `Range` explains.
+        magnitudes: float (B,), as in `RANGES`.
         fill: uint8 (3,), the color that shears, translations and rotations uncover.
 
     Returns:
         uint8 (B, H, W, 3), a copy.
     """
     color = tuple(fill.tolist())
-    return _each(
-        images,
-        lambda image, i: transform_one(image, NAMES[operations[i]], float(magnitudes[i]), color),
-    )
+    names = [NAMES[operation] for operation in operations]
+    return _each(images, lambda image, i: transform_one(image, names[i], magnitudes[i], color))
 
 
 def rotate(images: np.ndarray, degrees: np.ndarray, fill: np.ndarray) -> np.ndarray:
@@ -103,7 +92,7 @@ def rotate(images: np.ndarray, degrees: np.ndarray, fill: np.ndarray) -> np.ndar
     return _each(images, lambda image, i: image.rotate(float(degrees[i]), fillcolor=color))
 
 
-def _each(images: np.ndarray, function: Callable[["Image", int], "Image"]) -> np.ndarray:
+def _each(images: np.ndarray, function: Callable[["PILImage", int], "PILImage"]) -> np.ndarray:
     from PIL import Image
 
     result = np.empty_like(images)
@@ -112,25 +101,26 @@ def _each(images: np.ndarray, function: Callable[["Image", int], "Image"]) -> np
     return result
 
 
-def transform_one(image: "Image", name: str, magnitude: float, fill: tuple[int, ...]) -> "Image":
+def transform_one(
+    image: "PILImage", name: str, magnitude: float, fill: tuple[int, ...]
+) -> "PILImage":
     """Apply an operation to an RGB image, with the nearest pixel where one moves.
 
     Equal to what torchvision computes on PIL images, where torchvision gives the same magnitude: a
     translation by 16 pixels is one by 15 there, since its float32 ends just below.
     """
-    from PIL import ImageEnhance, ImageOps
+    from PIL import Image, ImageEnhance, ImageOps
 
+    shears = {"ShearX": (1, magnitude, 0, 0, 1, 0), "ShearY": (1, 0, 0, magnitude, 1, 0)}
+    pixels = -int(magnitude)
+    moves = {"TranslateX": (1, 0, pixels, 0, 1, 0), "TranslateY": (1, 0, 0, 0, 1, pixels)}
     match name:
         case "Identity":
             return image
-        case "ShearX":
-            return _affine(image, (1, magnitude, 0, 0, 1, 0), fill)
-        case "ShearY":
-            return _affine(image, (1, 0, 0, magnitude, 1, 0), fill)
-        case "TranslateX":
-            return _affine(image, (1, 0, -int(magnitude), 0, 1, 0), fill)
-        case "TranslateY":
-            return _affine(image, (1, 0, 0, 0, 1, -int(magnitude)), fill)
+        case "ShearX" | "ShearY" | "TranslateX" | "TranslateY":
+            # The pixel at (x, y) is read from (a x + b y + c, d x + e y + f).
+            matrix = (shears | moves)[name]
+            return image.transform(image.size, Image.Transform.AFFINE, matrix, fillcolor=fill)
         case "Rotate":
             return image.rotate(magnitude, fillcolor=fill)
         case "Posterize":
@@ -143,10 +133,3 @@ def transform_one(image: "Image", name: str, magnitude: float, fill: tuple[int, 
             return ImageOps.equalize(image)
         case _:  # Brightness, Color, Contrast and Sharpness, as Pillow names them too
             return getattr(ImageEnhance, name)(image).enhance(1 + magnitude)
-
-
-def _affine(image, matrix, fill):
-    """Read the pixel at (x, y) from (a x + b y + c, d x + e y + f), as Pillow writes a matrix."""
-    from PIL import Image
-
-    return image.transform(image.size, Image.Transform.AFFINE, matrix, fillcolor=fill)
