@@ -4,14 +4,7 @@ from keras_resnext.training.callbacks import Diverged, Interrupted
 from keras_resnext.training.checkpoints import CheckpointError
 from keras_resnext.training.loop import dry_run, train
 from keras_resnext.training.recipes import RECIPES, recipe, shortened
-from keras_resnext.training.run import (
-    Run,
-    RunError,
-    RunOptions,
-    compare_runs,
-    read_run,
-    read_runs,
-)
+from keras_resnext.training.run import Run, RunError, RunOptions, compare_runs, read_run
 from keras_resnext.training.settings import Settings
 
 __all__ = [
@@ -26,7 +19,6 @@ __all__ = [
     "compare_runs",
     "dry_run",
     "read_run",
-    "read_runs",
     "recipe",
     "shortened",
     "train",

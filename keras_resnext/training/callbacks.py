@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -110,6 +111,7 @@ class StopOnNaN(keras.callbacks.Callback):
             )
 
 
+@dataclass(eq=False)
 class KeepRun(keras.callbacks.Callback):
     """Count epochs and steps, record epochs, save weights and checkpoints, and stop on a signal.
 
@@ -128,26 +130,17 @@ class KeepRun(keras.callbacks.Callback):
         every: steps between checkpoints within an epoch; 0: none there.
     """
 
-    def __init__(
-        self,
-        checkpoints: Checkpoints,
-        progress: Progress,
-        interruption: Interruption,
-        save: Callable[[keras.Model, str], None],
-        report: Callable[[Progress], None],
-        steps_per_epoch: int,
-        batch_size: int,
-        every: int = 0,
-    ):
+    checkpoints: Checkpoints
+    progress: Progress
+    interruption: Interruption
+    save: Callable[[keras.Model, str], None]
+    report: Callable[[Progress], None]
+    steps_per_epoch: int
+    batch_size: int
+    every: int = 0
+
+    def __post_init__(self):
         super().__init__()
-        self.checkpoints = checkpoints
-        self.progress = progress
-        self.interruption = interruption
-        self.save = save
-        self.report = report
-        self.steps_per_epoch = steps_per_epoch
-        self.batch_size = batch_size
-        self.every = every
 
     def on_epoch_begin(self, epoch, logs=None):
         """Let running loss and accuracy continue where the checkpoint left them."""

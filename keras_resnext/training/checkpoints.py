@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import itertools
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,17 +111,12 @@ class Checkpoints:
             Its progress; None where there is no checkpoint at all.
 
         Raises:
-            CheckpointError: there are checkpoints, and none is intact; the newest may not be read,
-                or another version or run wrote it.
+            CheckpointError: there are checkpoints, and none is intact; or another version or run
+                wrote the newest.
+            PermissionError: the newest may not be read.
             ValueError: the processes found different ones.
         """
-        try:
-            found = self._newest()
-        except PermissionError as error:
-            raise CheckpointError(
-                f"cannot read {error.filename}: {error.strerror}. Get the permission, and start "
-                "again with --resume."
-            ) from error
+        found = self._newest()
         check_same("checkpoints", str(found and found[1]["sha256"]), self.replicas)
         if found is None:
             return None
@@ -140,11 +134,6 @@ class Checkpoints:
                 f"under {backend.NAME}, and will not be bit-equal to one under a single backend."
             )
         return Progress(**json.loads(metadata["progress"]))
-
-    @staticmethod
-    def size(model: keras.Model) -> int:
-        """Bytes of one checkpoint."""
-        return sum(4 * math.prod(variable.shape) for variable in _variables(model))
 
     def _newest(self) -> tuple[Path, dict, dict] | None:
         problems = []

@@ -3,7 +3,6 @@
 import dataclasses
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from math import prod
 from pathlib import Path
@@ -37,9 +36,9 @@ from keras_resnext.training.network import (
     training_batches,
 )
 from keras_resnext.training.optimizer import ValidateAverages
-from keras_resnext.training.plots import draw_curves
 from keras_resnext.training.run import RunError, RunOptions
 from keras_resnext.training.settings import Settings
+from keras_resnext.weights.files import without_values
 
 
 def train(settings: Settings, folder: Path, options: RunOptions) -> dict:
@@ -105,7 +104,6 @@ def _fit(
     progress = progress or Progress()
     if progress.best_epoch:
         _check_weights(folder)
-    run.check_space(folder, (options.keep + 1) * checkpoints.size(model))
     if replicas.is_chief:
         write_text(folder / run.SETTINGS_FILE, settings.to_toml())
         data.write_examples(folder, dataset)
@@ -127,7 +125,6 @@ def _fit(
 
     def report(progress: Progress) -> None:
         run.write_history(folder, progress.history)
-        draw_curves(progress.history, folder / "curves.png")
         run.write_report(folder)
 
     with Interruption(replicas) as interruption:
@@ -167,7 +164,7 @@ def _finish(
     Each process evaluates all of it, by itself.
     """
     model = build_network(settings, dataset)
-    accuracies = {}
+    accuracies: dict[str, float] = {}
     for which in ("last", "best"):
         source = open_checkpoint(folder, which)
         load_weights(model, source.weights(), source.name)
@@ -251,15 +248,8 @@ def dry_run(settings: Settings) -> str:
     policy = keras.DTypePolicy(backend.dtype_policy(settings.precision))
     steps = len(training_batches(settings, dataset, workers=0))
 
-    def shapes() -> keras.Model:
-        # Keras defers the values of variables made in this scope, and keeps a list of them, by
-        # thread, to make up for it later: here the list ends with its thread.
-        with keras.StatelessScope(initialize_variables=False):
-            full_size = settings.change(small_sizes=(), small_until=())
-            return build_network(full_size, dataset)
-
-    with ThreadPoolExecutor(1) as thread:
-        model = thread.submit(shapes).result()
+    full_size = settings.change(small_sizes=(), small_until=())
+    model = without_values(lambda: build_network(full_size, dataset))
     parameters, trained = (
         sum(prod(v.shape) for v in variables)
         for variables in (model.variables, model.trainable_variables)

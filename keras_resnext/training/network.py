@@ -50,8 +50,9 @@ def resolve(settings: Settings) -> Settings:
         image_size = Preprocessing().image_size
     if network.weights is None:
         large = network.model in FOR_CPUS or (image_size or 0) > LARGEST_CIFAR_SIZE
-        paper = {"cardinality": 8, "base_width": 64} if network.model == "resnext29" else {}
-        default = Architecture((), stem="imagenet" if large else "cifar", **paper)
+        default = Architecture((), stem="imagenet" if large else "cifar")
+        if network.model == "resnext29":
+            default = dataclasses.replace(default, cardinality=8, base_width=64)
         values = {name: getattr(default, name) for name in OPEN} | given
     elif len(given) == len(OPEN):
         values = given

@@ -136,8 +136,6 @@ def optimizer(settings: Settings, steps_per_epoch: int) -> keras.optimizers.Opti
     }
     if own.accumulate_steps > 1:
         arguments["gradient_accumulation_steps"] = own.accumulate_steps
-    if own.weight_decay_kind == "decoupled":
-        return keras.optimizers.SGD(**arguments, weight_decay=own.weight_decay or None)
     if own.ema_decay:
         arguments |= {"use_ema": True, "ema_momentum": own.ema_decay}
     return CoupledSGD(
@@ -169,16 +167,11 @@ def learning_rate(
     return WarmUp(after, warmup) if warmup else after
 
 
-@keras.saving.register_keras_serializable(package="keras_resnext")
 class WarmUp(schedules.LearningRateSchedule):
-    """Another schedule, multiplied by a factor that rises linearly from 0 to 1 over some steps.
+    """Another schedule, or a number, times a factor that rises linearly from 0 to 1 over `steps`.
 
     Keras has a warm-up within `CosineDecay` only. As in github.com/weiaicunzai/pytorch-cifar100
     (utils.py), the very first step has learning rate 0.
-
-    Args:
-        after: schedule, or number for a constant.
-        steps: length of the warm-up, 1 or more.
     """
 
     def __init__(self, after: schedules.LearningRateSchedule | float, steps: int):
@@ -189,15 +182,6 @@ class WarmUp(schedules.LearningRateSchedule):
         """Learning rate, a float32 scalar, after `step` steps."""
         value = self.after(step) if callable(self.after) else self.after
         return ops.minimum(ops.cast(step, "float32") / self.steps, 1.0) * value
-
-    def get_config(self):
-        """The arguments that make this schedule again."""
-        return {"after": keras.saving.serialize_keras_object(self.after), "steps": self.steps}
-
-    @classmethod
-    def from_config(cls, config):
-        """Make a schedule from what `get_config` gave."""
-        return cls(keras.saving.deserialize_keras_object(config["after"]), config["steps"])
 
 
 @contextmanager

@@ -3,13 +3,10 @@
 import csv
 import io
 import json
-import math
 import re
 import shlex
 import shutil
-import tempfile
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +16,13 @@ from typing import Any
 from keras_resnext import backend
 from keras_resnext.files import escape, locked, write_text
 from keras_resnext.training.checkpoints import Row
+from keras_resnext.training.plots import draw_curves
 from keras_resnext.training.settings import FREE, Count, Folder, Settings, checked, option
 
 SETTINGS_FILE = "settings.toml"
 REPORT_FILE = "report.md"
 RUN_NAME = re.compile(r"\w[\w.,+=@ -]{0,99}")
-MOST_ROWS = 30  # of a report's table
+TEXTS = ("backend", "device", "version")  # of history.csv; the rest are numbers
 REACHED = ("test_accuracy_best", "test_accuracy_last", "parameters")  # of results.json
 
 
@@ -102,19 +100,14 @@ class RunOptions:
 
 
 def check(folder: Path, settings: Settings, resume: bool) -> Settings | None:
-    """Make sure that a run can begin or go on in a folder; writes nothing.
-
-    Args:
-        folder: of the run.
-        settings: resolved ones.
-        resume: whether the run goes on.
+    """Make sure that a run can begin or go on in a folder.
 
     Returns:
         The settings that a resumed run has had so far.
 
     Raises:
-        RunError: the run exists and is not to be resumed; it is to be resumed and does not exist
-            or has other settings; the folder cannot be written to.
+        RunError: the run exists and is not to be resumed; or it is to be resumed, and does not
+            exist or has other settings.
     """
     if not resume:
         if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
@@ -122,14 +115,6 @@ def check(folder: Path, settings: Settings, resume: bool) -> Settings | None:
                 f"the run {folder} exists already; continue it with --resume, or give this one "
                 "another --run-name"
             )
-        there = _nearest(folder)
-        try:
-            with tempfile.TemporaryFile(dir=there):
-                pass
-        except OSError as error:
-            raise RunError(
-                f"--output-dir: cannot write to {there}: {error.strerror}; choose another folder"
-            ) from error
         return None
     before = settings_of(folder)
     old, new = before.flat(), settings.flat()
@@ -164,26 +149,6 @@ def held(folder: Path) -> Iterator[None]:
     finally:
         if all(path.name == ".lock" for path in folder.iterdir()):
             shutil.rmtree(folder)
-
-
-def check_space(folder: Path, needed: int) -> None:
-    """Make sure that what a run leaves, so many bytes, fits on the disk.
-
-    Raises:
-        RunError: it does not.
-    """
-    free = shutil.disk_usage(_nearest(folder)).free
-    if free < needed:
-        raise RunError(
-            f"--output-dir: {free / 2**20:,.0f} MiB are free at {folder}, and the run leaves about "
-            f"{needed / 2**20:,.0f} MiB, most of it checkpoints; free some space, choose another "
-            "folder or a lower --keep"
-        )
-
-
-def _nearest(folder: Path) -> Path:
-    """The folder itself, or the nearest one above it that exists."""
-    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
 
 
 def settings_of(folder: Path) -> Settings:
@@ -284,12 +249,12 @@ def _read(folder, name, parse, missing):
 
 
 def _rows(text: str) -> list[Row]:
-    texts = ("backend", "device", "version")
     rows: list[Row] = [
-        {name: cell if name in texts else float(cell) for name, cell in row.items()}
+        {name: cell if name in TEXTS else float(cell) for name, cell in row.items()}
         for row in csv.DictReader(io.StringIO(text))
     ]
-    return rows if by_backend(rows) is not None and all("val_accuracy" in r for r in rows) else []
+    by_backend(rows)  # raises a KeyError where columns are missing
+    return rows
 
 
 def _results(text: str) -> dict[str, Any]:
@@ -299,70 +264,60 @@ def _results(text: str) -> dict[str, Any]:
     return results
 
 
-def read_runs(folders: Sequence[Path]) -> dict[str, Run]:
-    """Read several runs to compare, by their names, or by their paths where names are equal.
+def compare_runs(folders: Sequence[Path], output_dir: Path) -> str:
+    """Compare what runs reached and how their settings differ.
+
+    Writes `comparison.md` and `comparison.png` to `output_dir`.
+
+    Returns:
+        The tables in Markdown.
 
     Raises:
         RunError: one is not a run.
         ValueError: there are fewer than two, one is named twice, or one has no finished epoch.
     """
-    places = Counter(folder.resolve() for folder in folders)
-    if len(places) < 2 or len(places) < len(folders):
+    places = [folder.resolve() for folder in folders]
+    if len(set(places)) < max(2, len(places)):
         raise ValueError(
             "RUNS: name the folders of two runs or more, each once, got "
             f"{' '.join(map(str, folders)) or 'none'}"
         )
-    names = Counter(folder.name for folder in places)
-    runs = {}
-    for folder in folders:
-        run = read_run(folder)
+    unique = len({place.name for place in places}) == len(places)
+    runs = {place.name if unique else str(place): read_run(place) for place in places}
+    for name, run in runs.items():
         if not run.history:
-            raise ValueError(f"RUNS: {folder} has no finished epoch yet; leave it out")
-        name = folder.resolve().name
-        runs[name if names[name] == 1 else str(folder)] = run
-    return runs
-
-
-def compare_runs(runs: Mapping[str, Run]) -> str:
-    """Tables in Markdown of what runs reached, and of the settings in which they differ.
-
-    Args:
-        runs: by name, each with one epoch or more.
-    """
+            raise ValueError(f"RUNS: {name} has no finished epoch yet; leave it out")
     reached = {name: _reached(run) for name, run in runs.items()}
-    flat = {name: run.settings.flat() for name, run in runs.items()}
-    differing = [
-        [name, *values]
-        for name in Settings().flat()
-        if len(set(values := [settings[name] for settings in flat.values()])) > 1
-    ]
+    flat = [run.settings.flat() for run in runs.values()]
+    rows = [[name, *(settings[name] for settings in flat)] for name in flat[0]]
+    differing = [row for row in rows if any(value != row[1] for value in row[2:])]
+    header = ["run", *next(iter(reached.values()))]
     parts = [
         "# Runs side by side",
-        table(
-            ["run", *next(iter(reached.values()))],
-            ([name, *cells.values()] for name, cells in reached.items()),
-        ),
+        table(header, ([name, *cells.values()] for name, cells in reached.items())),
         "The best epoch is that of the highest validation accuracy; test accuracies are those of "
         "its weights and of the last epoch's. Seconds per epoch: the median, validation included.",
         "## Settings that differ",
         table(["setting", *runs], differing) if differing else "None.",
     ]
-    return "\n\n".join(parts) + "\n"
+    text = "\n\n".join(parts) + "\n"
+    output_dir.mkdir(parents=True, exist_ok=True)
+    write_text(output_dir / "comparison.md", text)
+    draw_curves({name: run.history for name, run in runs.items()}, output_dir / "comparison.png")
+    return text
 
 
 def _reached(run: Run) -> dict[str, Any]:
-    results, backends = run.results, by_backend(run.history)
-    devices = dict.fromkeys(name for entry in backends.values() for name in entry["devices"])
+    tested = {which: run.results.get(f"test_accuracy_{which}") for which in ("best", "last")}
     return {
-        "backend": ", ".join(f"{name} ({b['epochs']})" for name, b in backends.items()),
-        "device": list(devices),
+        "backend": [f"{name} ({b['epochs']})" for name, b in by_backend(run.history).items()],
+        "device": list(dict.fromkeys(row["device"] for row in run.history)),
         "model": run.settings.network.model,
-        "parameters": f"{results['parameters']:,}" if results else None,
+        "parameters": f"{run.results['parameters']:,}" if run.results else None,
         "epochs": f"{len(run.history)} of {run.settings.schedule.epochs}",
         "best epoch": f"{run.best['epoch']:.0f}",
         "best validation": f"{run.best['val_accuracy']:.2%}",
-        "test (best)": f"{results['test_accuracy_best']:.2%}" if results else None,
-        "test (last)": f"{results['test_accuracy_last']:.2%}" if results else None,
+        **{f"test ({which})": f"{x:.2%}" if x is not None else None for which, x in tested.items()},
         "seconds per epoch": f"{median(float(row['seconds']) for row in run.history):,.1f}",
     }
 
@@ -381,60 +336,40 @@ def _cell(value: Any) -> str:
 
 
 def write_report(folder: Path) -> None:
-    """Write `report.md` from what lies in a run's folder; the run may be unfinished.
+    """Write `curves.png`, and `report.md` from what lies in a run's folder.
 
     Raises:
         RunError: one of its files cannot be read.
         OSError: the report cannot be written.
     """
-    run = read_run(folder)
-    name, results, epochs = folder.resolve().name, run.results, run.settings.schedule.epochs
+    run, name = read_run(folder), folder.resolve().name
+    draw_curves({name: run.history}, folder / "curves.png")
     best = f"{run.best['val_accuracy']:.2%} at epoch {run.best['epoch']:.0f}"
-    resume = ["keras-resnext", "train", "--resume", "--run-name", name]
-    repeat = ["keras-resnext", "train", "--recipe", str(folder / SETTINGS_FILE)]
-    commands = [[*repeat, "--run-name", f"{name}-again"]]
-    headline = f"Unfinished: {len(run.history)} of {epochs} epochs.** Best validation accuracy so "
-    headline += f"far: {best}."
-    if results:
-        headline = (
-            f"Test accuracy {results['test_accuracy_best']:.2%}**, by the weights with the best "
-            f"validation accuracy ({best} of {len(run.history)}); "
-            f"{results['test_accuracy_last']:.2%} by the last."
-        )
-    else:
-        commands.insert(0, resume)
-    lines = (
-        f"KERAS_BACKEND={run.history[-1]['backend']} "
-        f"{shlex.join([*command, '--output-dir', str(folder.parent)])}"
-        for command in commands
+    headline = (
+        f"**Unfinished: {len(run.history)} of {run.settings.schedule.epochs} epochs.** Best "
+        f"validation accuracy so far: {best}."
     )
-    every = math.ceil(len(run.history) / MOST_ROWS)
-    shown = [
-        row
-        for row in run.history
-        if float(row["epoch"]) % every == 0 or row in (run.best, run.history[-1])
-    ]
-    header = [name for name in run.history[0] if name not in ("device", "version")]
+    commands = {"continue": ["--resume", "--run-name", name]}
+    if run.results:
+        headline = (
+            f"**Test accuracy {run.results['test_accuracy_best']:.2%}**, by the weights with the "
+            f"best validation accuracy ({best} of {len(run.history)}); "
+            f"{run.results['test_accuracy_last']:.2%} by the last."
+        )
+        commands = {}
+    commands["repeat"] = ["--recipe", str(folder / SETTINGS_FILE), "--run-name", f"{name}-again"]
+    prefix = f"KERAS_BACKEND={str(run.history[-1]['backend']).split(' + ')[-1]} keras-resnext train"
     backends = [[what, *entry.values()] for what, entry in by_backend(run.history).items()]
     parts = [
         f"# {name}",
-        f"**{headline}",
+        headline,
         "![learning curves](curves.png)",
-        "## Epochs",
-        table(header, ([_number(column, row[column]) for column in header] for row in shown)),
-        "## Backends",
         table(["backend", "epochs", "seconds", "devices", "package versions"], backends),
-        "## Settings",
         f"```toml\n{run.settings.to_toml()}```",
-        f"## Commands to {'repeat' if results else 'continue and to repeat'} the run",
-        "```sh\n{}\n```".format("\n".join(lines)),
+        *(
+            f"To {what} the run:\n\n```sh\n{prefix} "
+            f"{shlex.join([*command, '--output-dir', str(folder.parent)])}\n```"
+            for what, command in commands.items()
+        ),
     ]
     write_text(folder / REPORT_FILE, "\n\n".join(parts) + "\n")
-
-
-def _number(name: str, value: float | str) -> str:
-    if isinstance(value, str):
-        return value
-    if name == "epoch":
-        return f"{value:.0f}"
-    return f"{value:.2%}" if "accuracy" in name else f"{value:.4g}"

@@ -98,11 +98,6 @@ class Data:
     """Leave out an epoch's last batch if it is smaller (JAX would compile a step for it alone)."""
 
     def __post_init__(self):
-        if self.data_dir is not None and self.dataset == "demo":
-            raise ValueError(
-                f"data_dir: the demo set is synthetic and reads no files, got {self.data_dir}; "
-                "leave it out or choose --dataset cifar100 or folder"
-            )
         if self.image_size is not None and self.dataset != "folder":
             raise ValueError(
                 f"image_size: the images of {self.dataset} have a size of their own, got "
@@ -161,7 +156,8 @@ class Schedule:
     """Epochs at the beginning in which only the classifier learns."""
 
     def __post_init__(self):
-        _check_rising("milestones", self.milestones)
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError(f"milestones: must rise, got {' '.join(map(str, self.milestones))}")
         for name in ("warmup_epochs", "frozen_epochs"):
             if getattr(self, name) >= self.epochs:
                 raise ValueError(
@@ -179,9 +175,7 @@ class Optimizer:
     nesterov: bool = True
     """Nesterov momentum."""
     weight_decay: NotNegative = 5e-4
-    """Weight decay of every trainable weight."""
-    weight_decay_kind: Literal["coupled", "decoupled"] = "coupled"
-    """Coupled: added to the gradient, as PyTorch's SGD does; decoupled: as Keras' SGD does."""
+    """Weight decay of every trainable weight, added to the gradient as in PyTorch's SGD."""
     accumulate_steps: Count = 1
     """Steps whose gradients are averaged into one update of the weights."""
     clip_norm: NotNegative = 0.0
@@ -201,13 +195,6 @@ class Optimizer:
     def __post_init__(self):
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov: needs a --momentum above 0; raise it or add --no-nesterov")
-        ours = [n for n in ("backbone_rate", "layer_decay") if getattr(self, n) != 1]
-        ours += ["ema_decay"] if self.ema_decay else []
-        if ours and self.weight_decay_kind == "decoupled":
-            raise ValueError(
-                f"weight_decay_kind: {', '.join(map(option, ours))} work with 'coupled' only, got "
-                "'decoupled'"
-            )
 
 
 @checked
@@ -253,10 +240,6 @@ class Settings:
                 "freeze_batch_norm: random weights have no statistics worth keeping; name "
                 "--weights, or add --no-freeze-batch-norm"
             )
-        if self.schedule.frozen_epochs and self.optimizer.weight_decay_kind == "decoupled":
-            raise ValueError(
-                "weight_decay_kind: --frozen-epochs works with 'coupled' only, got 'decoupled'"
-            )
 
     @property
     def peak_learning_rate(self) -> float:
@@ -278,12 +261,11 @@ class Settings:
         return dataclasses.replace(self, **values)
 
     def flat(self) -> dict[str, Any]:
-        """All values by their own names, without tables."""
-        tables = [
-            dataclasses.asdict(value) if dataclasses.is_dataclass(value) else {name: value}
-            for name, value in ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
-        ]
-        return {name: value for table in tables for name, value in table.items()}
+        """All values by their own names, without tables, as JSON has them."""
+        flat: dict[str, Any] = {}
+        for name, value in _adapter().dump_python(self, mode="json").items():
+            flat |= value if isinstance(value, dict) else {name: value}
+        return flat
 
     def digest(self, *more: str) -> str:
         """SHA-256 of `more` and of the settings that a resumed run must keep."""
@@ -294,7 +276,7 @@ class Settings:
         """The settings as TOML, one table per part; values that are None are left out."""
         import tomli_w
 
-        return tomli_w.dumps(_without_none(dataclasses.asdict(self)))
+        return tomli_w.dumps(_adapter().dump_python(self, mode="json", exclude_none=True))
 
     @classmethod
     def from_toml(cls, text: str) -> "Settings":
@@ -305,7 +287,7 @@ class Settings:
         """
         values = json.dumps(tomllib.loads(text), default=str)
         try:
-            return pydantic.TypeAdapter(cls).validate_json(values)
+            return _adapter().validate_json(values)
         except pydantic.ValidationError as error:
             raise ValueError(_in_one_line(error)) from None
 
@@ -328,26 +310,14 @@ class Settings:
 @functools.cache
 def _names() -> dict[str, tuple[str, ...]]:
     """Names of the settings of each part."""
-    parts = {f.name: f.default_factory for f in dataclasses.fields(Settings)}  # type: ignore[arg-type]
+    parts = {field.name: getattr(Settings(), field.name) for field in dataclasses.fields(Settings)}
     return {
-        name: tuple(f.name for f in dataclasses.fields(part))
+        name: tuple(field.name for field in dataclasses.fields(part))
         for name, part in parts.items()
         if dataclasses.is_dataclass(part)
     }
 
 
-def _check_rising(name: str, values: tuple[int, ...]) -> None:
-    if list(values) != sorted(set(values)):
-        raise ValueError(f"{name}: must rise, got {' '.join(map(str, values))}")
-
-
-def _without_none(values: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: _without_none(value)
-        if isinstance(value, dict)
-        else str(value)
-        if isinstance(value, Path)
-        else value
-        for name, value in values.items()
-        if value is not None
-    }
+@functools.cache
+def _adapter() -> pydantic.TypeAdapter:
+    return pydantic.TypeAdapter(Settings)
