@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +19,6 @@ import keras
 import numpy as np
 
 from keras_resnext import backend
-from keras_resnext.checkpoint import model_card
 from keras_resnext.data import Dataset
 from keras_resnext.data.decoding import image_to_square
 from keras_resnext.data.demo import CLASS_NAMES, load_demo
@@ -141,8 +140,9 @@ def run_export(
     path.parent.mkdir(parents=True, exist_ok=True)
     with _scratch(path) as scratch:
         folder = scratch / "export"
-        # A GPU may round float32 to fewer digits, and would not be fit to compare with.
-        with keras.device("cpu:0"):
+        # A GPU may round float32 to fewer digits, and would not be fit to compare with. Elsewhere
+        # there is no need, and under PyTorch layers with random states fail to build within.
+        with keras.device("cpu:0") if backend.native.accelerators() else nullcontext():
             network = pixels_network(classifier)
             expected = _outputs(network.predict_on_batch, images)
         _check_copy(classifier, expected, images)
@@ -437,6 +437,8 @@ def _describe(
         f"convolutions. Run without Keras, {check}."
     )
     if classifier.checkpoint:
+        from keras_resnext.checkpoint import model_card
+
         card = model_card(classifier.checkpoint, how=made)
     else:
         card = _short_card(classifier, interface["name"], made)
