@@ -86,7 +86,7 @@ class Checkpoints:
         if self.replicas.is_chief:
             self.folder.mkdir(exist_ok=True)
             arrays = {
-                f"{number:05}": np.ascontiguousarray(ops.convert_to_numpy(variable))
+                f"{number:05}": np.asarray(ops.convert_to_numpy(variable), order="C")
                 for number, variable in enumerate(_variables(model))
             }
             metadata = {

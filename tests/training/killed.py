@@ -4,18 +4,16 @@ import multiprocessing
 import os
 import signal
 import sys
-from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import keras
 import pytest
 
-from keras_resnext.training.loop import train
-from keras_resnext.training.options import RunOptions
+from keras_resnext.training import RunOptions, train
 from tests.training.tiny import SETTINGS, shrink
 
-LONGER = replace(SETTINGS, batch_size=4)
+LONGER = SETTINGS.change(batch_size=4)
 """Two epochs of fifteen steps."""
 
 LONGEST = 300.0
@@ -38,13 +36,13 @@ def start(folder: Path, **arguments) -> BaseProcess:
         # PyTorch's threads only wait for each other where there is so little to compute, and JAX
         # compiles for seconds in each process unless it may keep what it has compiled.
         patch.setenv("OMP_NUM_THREADS", "1")
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder.with_suffix(".jax")))
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder.parent / "jax"))
         patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         process.start()  # and the server, if it is the first
     return process
 
 
-def live(folder: Path, every: int = 1, die_before: str | None = None) -> None:
+def live(folder: Path, every: int = 1, die_before: str | None = None, room: int | None = None):
     """Begin or resume the run of `LONGER`.
 
     Args:
@@ -52,7 +50,10 @@ def live(folder: Path, every: int = 1, die_before: str | None = None) -> None:
         every: steps between checkpoints.
         die_before: name of a file: the process kills itself once the file is written, and before
             it gets this name.
+        room: bytes that a file can have, as on a disk that is full.
     """
+    import resource
+
     sys.stdout = sys.stderr = open(log_of(folder), "a", buffering=1)  # noqa: SIM115
     put_in_place = os.replace
 
@@ -61,22 +62,30 @@ def live(folder: Path, every: int = 1, die_before: str | None = None) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         put_in_place(source, target)
 
+    if room is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
     with pytest.MonkeyPatch.context() as patch:
         shrink(patch)
         patch.setattr(os, "replace", replace_or_die)
-        train(LONGER, folder, RunOptions(resume=folder.exists(), checkpoint_every=every))
+        try:
+            begun = (folder / "settings.toml").exists()
+            train(LONGER, folder, RunOptions(resume=begun, checkpoint_every=every))
+        except OSError as error:
+            print(f"error: {error}")
+            os._exit(1)
 
 
-def end_of(process: BaseProcess, folder: Path, seconds: float = LONGEST) -> int | None:
+def end_of(process: BaseProcess, folder: Path, seconds: float = LONGEST, fails: bool = False):
     """Wait for the end; kill what has not ended by then.
 
     Returns:
-        Exit status: 0, or -SIGKILL.
+        Exit status: 0, or -SIGKILL, or 1 where it `fails`.
     """
     process.join(seconds)
     process.kill()
     process.join()
-    assert process.exitcode in (0, -signal.SIGKILL), log_of(folder).read_text()
+    expected = (1,) if fails else (0, -signal.SIGKILL)
+    assert process.exitcode in expected, log_of(folder).read_text()
     return process.exitcode
 
 

@@ -2,10 +2,13 @@
 
 import csv
 
-import h5py
 import numpy as np
+from safetensors.numpy import load_file
 
 from keras_resnext.training.callbacks import StopOnNaN
+
+LAST = "checkpoints/epoch00002-step0000000.safetensors"
+TIMES = ("seconds",)
 
 
 class Killed(BaseException):
@@ -26,28 +29,15 @@ def at_step(monkeypatch, epoch, step, action):
     monkeypatch.setattr(StopOnNaN, "on_train_batch_begin", hook)
 
 
-def arrays(path):
-    found = {}
-    with h5py.File(path) as file:
-        file.visititems(
-            lambda name, item: found.update({name: item[()]} if hasattr(item, "dtype") else {})
-        )
-    return found
-
-
 def rows(folder):
     """History without the wall clock."""
     with open(folder / "history.csv") as file:
-        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+        return [{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(file)]
 
 
 def assert_same_run(folder, whole):
-    for name in (
-        "last.weights.h5",
-        "best.weights.h5",
-        "checkpoints/epoch00002-step0000000.weights.h5",  # with the optimizer's state
-    ):
-        mine, expected = arrays(folder / name), arrays(whole / name)
+    for name in ("last.safetensors", "model.safetensors", LAST):  # the latter with the optimizer's
+        mine, expected = load_file(folder / name), load_file(whole / name)
         assert mine.keys() == expected.keys()
         for key in expected:
             np.testing.assert_array_equal(mine[key], expected[key], err_msg=f"{name}: {key}")

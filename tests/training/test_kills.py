@@ -10,7 +10,7 @@ import pytest
 from tests.training.killed import LONGEST, end_of, log_of, start
 from tests.training.same_run import assert_same_run
 
-KILLS = 8
+KILLS = 3
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +22,11 @@ def whole(tmp_path_factory):
 
 
 def checkpoints(folder):
-    return sorted(path.name for path in (folder / "checkpoints").glob("*.json"))
+    return sorted(path.name for path in (folder / "checkpoints").glob("[!.]*"))
 
 
-def names(folder):
-    return {path.name for path in (folder / "checkpoints").iterdir()}
+def leftovers(folder):
+    return list(folder.rglob(".writing-*"))
 
 
 def killed(folder, delay):
@@ -44,45 +44,39 @@ def killed(folder, delay):
     return end_of(process, folder, delay) != 0
 
 
-def test_kills_at_any_moment(whole, tmp_path):
+def test_kills_at_any_moment(whole):
     delays = np.random.default_rng(0)
     kills = 0
     for number in itertools.count():
-        folder = tmp_path / f"run{number}"
+        folder = whole.with_name(f"run{number}")
         while killed(folder, delays.uniform(0, 0.5) if kills < KILLS else LONGEST):
             kills += 1
         assert_same_run(folder, whole)
-        assert not list(folder.rglob(".writing-*"))
+        assert not leftovers(folder)
         if kills >= KILLS:
             break
 
 
-def test_kills_while_a_checkpoint_is_written(whole, tmp_path):
-    folder = tmp_path / "run"
-    sound = {
-        f"epoch00000-step000000{step}{ending}"
-        for step in (1, 2)
-        for ending in (".json", ".weights.h5")
-    }
-    third, fourth = "epoch00000-step0000003", "epoch00000-step0000004"
-
-    process = start(folder, die_before=f"{third}.weights.h5")
+def test_kill_while_a_checkpoint_is_written_and_a_full_disk(whole):
+    folder = whole.with_name("third")
+    first, second, third = (f"epoch00000-step000000{n}.safetensors" for n in (1, 2, 3))
+    process = start(folder, die_before=third)
     assert end_of(process, folder) == -signal.SIGKILL
-    assert names(folder) == {*sound, f".writing-{third}.weights.h5"}
+    assert checkpoints(folder) == [first, second]
+    assert len(leftovers(folder)) == 1
 
-    process = start(folder, every=2, die_before=f"{fourth}.json")
-    assert end_of(process, folder) == -signal.SIGKILL
-    assert names(folder) == {
-        *sound,
-        f".writing-{third}.weights.h5",
-        f"{fourth}.weights.h5",
-        f".writing-{fourth}.json",
-    }
+    room = (folder / "checkpoints" / second).stat().st_size - 1
+    assert end_of(start(folder, room=room), folder, fails=True) == 1
+    *_, line = log_of(folder).read_text().splitlines()
+    refused = folder / "checkpoints" / third
+    assert line.startswith(f"error: cannot write {refused}: File too large. Fix that (free some")
+    assert "--resume" in line
+    assert checkpoints(folder) == [first, second]
 
     assert end_of(start(folder, every=10), folder) == 0
     assert_same_run(folder, whole)
-    assert names(folder) == {
-        f"{checkpoint}{ending}"
-        for checkpoint in ("epoch00001-step0000010", "epoch00002-step0000000")
-        for ending in (".json", ".weights.h5")
-    }
+    assert not leftovers(folder)
+    assert checkpoints(folder) == [
+        "epoch00001-step0000010.safetensors",
+        "epoch00002-step0000000.safetensors",
+    ]

@@ -1,66 +1,186 @@
-import dataclasses
+import json
+import os
+import re
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 
-from keras_resnext.training.settings import Settings
+from keras_resnext.training import RECIPES, RunOptions, Settings, recipe, shortened
+from keras_resnext.training.settings import Data
+
+tyro = pytest.importorskip("tyro")
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"epochs": 0}, "epochs: expected 1 or more, got 0"),
-        ({"batch_size": 1.5}, "batch_size: expected a whole number, got 1.5"),
-        ({"flip": "yes"}, "flip: expected true or false, got 'yes'"),
-        ({"model": "resnext51"}, "model: expected one of resnext11, .*, got 'resnext51'"),
-        ({"learning_rate": 0.0}, "learning_rate: expected more than 0"),
-        ({"learning_rate": float("nan")}, "learning_rate: expected more than 0, got nan"),
-        ({"momentum": 1.0}, "momentum: expected 0 to less than 1"),
-        ({"momentum": 0.0}, "nesterov: needs a momentum above 0"),
-        ({"milestones": (5, 3)}, r"milestones: expected rising epochs.*\(5, 3\)"),
-        ({"milestones": (0, 3)}, "milestones: expected rising epochs"),
-        ({"warmup_epochs": 10}, r"warmup_epochs: expected 0 to fewer than epochs \(10\)"),
-        ({"data_dir": Path("x")}, "data_dir: the demo set is made by code"),
-        ({"cardinality": 0}, "cardinality: expected 1 or more, got 0"),
-        ({"mixup": float("inf")}, "mixup: expected 0 or more, got inf"),
-        ({"label_smoothing": 1.0}, "label_smoothing: expected 0 to less than 1, got 1.0"),
-        ({"ema_decay": -0.1}, "ema_decay: expected 0 to less than 1, got -0.1"),
-        ({"backbone_rate": 0.0}, "backbone_rate: expected over 0, to 1, got 0.0"),
-        ({"layer_decay": 1.1}, "layer_decay: expected over 0, to 1, got 1.1"),
-        ({"freeze_batch_norm": True}, "freeze_batch_norm: fresh statistics would stay"),
-        ({"weights": 3}, "weights: expected text or nothing, got 3"),
-        ({"erasing": 1.5}, "erasing: expected 0 to 1, got 1.5"),
-        (
-            {"weight_decay_kind": "decoupled", "ema_decay": 0.9},
-            "weight_decay_kind: expected 'coupled', which ema_decay needs",
-        ),
-        ({"image_size": 64}, "image_size: the images of demo have their own, got 64"),
-    ],
-)
-def test_names_the_setting_that_is_impossible(change, message):
-    with pytest.raises(ValueError, match=message):
-        dataclasses.replace(Settings(epochs=10), **change)
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_are_written_as_toml_and_read_back(name, tmp_path):
+    path = tmp_path / "settings.toml"
+    path.write_text(RECIPES[name].to_toml())
+    assert recipe(str(path)) == recipe(name) == RECIPES[name]
 
 
-def test_toml_holds_everything():
-    settings = Settings(
-        dataset="cifar100", data_dir=Path("a/b"), milestones=(2, 5), stem="cifar", seed=7
-    )
-    assert Settings.from_toml(settings.to_toml()) == settings
+def test_each_setting_has_a_name_and_a_help_of_its_own():
+    parts = [Settings(), *vars(Settings()).values()]
+    names = [field.name for part in parts if is_dataclass(part) for field in fields(part)]
+    assert len(names) == len(set(names))
+    source = Path(__file__).parents[2] / "keras_resnext/training/settings.py"
+    text = source.read_text()
+    helped = re.findall(r"^    (\w+): (?:.(?!default_factory))+\n    \"\"\"", text, re.M)
+    assert set(helped) >= set(RECIPES["paper"].flat()) - {
+        field.name for field in fields(Settings().augmentation)
+    } - {"model"}  # over several lines
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("epoch = 3", "unknown settings epoch; known are .*epochs"),
-        ('epochs = "3"', "epochs: expected a whole number, got '3'"),
-        ("[1]", "unknown settings 1"),
-        ("{", "Invalid"),
-        ("milestones = 3", "milestones: expected whole numbers, got 3"),
+        ("foo = 1", "unknown setting 'foo'"),
+        ("[data]\nfoo = 1", "unknown setting 'data.foo'"),
+        ("[augmentation]\nfoo = 1", "unknown setting 'augmentation.foo'"),
+        ("batch_size = 3", "unknown setting 'batch_size'; it belongs to the table [data]"),
+        ("[data]\nbatch_size = 0", "--batch-size: must be greater than or equal to 1, got 0"),
+        ("[data]\nbatch_size = 2.5", "--batch-size: must be a valid integer, got 2.5"),
+        ("[data]\nbatch_size = '3'", "--batch-size: must be a valid integer, got '3'"),
+        ("seed = true", "--seed: must be a valid integer, got True"),
+        ("seed = 2020-01-01", "--seed: must be a valid integer, got '2020-01-01'"),
+        ("[network]\nmodel = 'vgg'", "--model: must be 'resnext11', "),
+        ("[network]\nsqueeze_excitation = 1", "--squeeze-excitation: must be a valid boolean"),
+        ("[schedule]\nlearning_rate = nan", "--learning-rate: must be a finite number, got nan"),
+        ("[schedule]\nmilestones = [3, 2]", "--milestones: must rise, got 3 2"),
+        ("[schedule]\nmilestones = [0]", "--milestones: must be greater than or equal to 1, got 0"),
+        ("[schedule]\nepochs = 1\nwarmup_epochs = 2", "--warmup-epochs: must be fewer than the e"),
+        ("[optimizer]\nmomentum = 0", "--nesterov: needs a --momentum above 0"),
+        ("[optimizer]\nfreeze_batch_norm = true", "--freeze-batch-norm: random weights have no"),
+        ("[augmentation]\nerasing = 7.0", "--erasing: expected a probability"),
+        ("[data]\nimage_size = 7", "--image-size: the images of demo have a size of their own"),
+        ("nonsense", "Expected '='"),
     ],
 )
-def test_file_errors_name_the_file(tmp_path, text, message):
-    path = tmp_path / "mine.toml"
+def test_errors_name_the_option_and_the_value(text, message, tmp_path):
+    path = tmp_path / "settings.toml"
     path.write_text(text)
-    with pytest.raises(ValueError, match=f"mine.toml.*{message}"):
-        Settings.from_file(path)
+    with pytest.raises(ValueError, match=re.escape(f"settings file {path}: {message}")) as error:
+        recipe(str(path))
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_no_recipe_or_no_file(tmp_path):
+    with pytest.raises(ValueError, match="--recipe: must be one of quickstart, paper, .*'papre'"):
+        recipe("papre")
+    os.mkfifo(tmp_path / "settings.toml")  # reading it would wait for ever
+    for name in ("settings.toml", "none.toml"):
+        with pytest.raises(ValueError, match=f"{name}: there is no such file"):
+            recipe(str(tmp_path / name))
+
+
+def test_values_are_checked_from_python_too():
+    with pytest.raises(ValueError, match="^--batch-size: must be greater than or equal to 1"):
+        Data(batch_size=-1)
+    changed = RECIPES["paper"].change(batch_size=64, seed=1, flip=False)
+    assert (changed.data.batch_size, changed.seed, changed.augmentation.flip) == (64, 1, False)
+    assert changed.schedule == RECIPES["paper"].schedule
+    with pytest.raises(ValueError, match="unknown setting 'batchsize'"):
+        RECIPES["paper"].change(batchsize=64)
+
+
+def test_learning_rate_follows_the_images_per_update():
+    settings = RECIPES["modern"].change(batch_size=256, accumulate_steps=2)
+    assert settings.peak_learning_rate == pytest.approx(0.1 * 512 / 128)
+    assert settings.change(base_batch_size=None).peak_learning_rate == 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "expected", "words"),
+    [
+        ("quickstart", 1, {"warmup_epochs": 0.125}, "--warmup-epochs 1 becomes 0.125"),
+        ("paper", 1, {"milestones": ()}, "--milestones 150 225 becomes none"),
+        ("paper", 4, {"milestones": (2, 3)}, "--milestones 150 225 becomes 2 3"),
+        ("grouped1x1", 100, {"milestones": (30, 60, 80), "warmup_epochs": 0.5}, "becomes 30 60 80"),
+        ("modern", 1, {"warmup_epochs": 0.025}, "1 instead of 200 epochs: --warmup-epochs 5"),
+        ("finetune", 2, {"warmup_epochs": 0.1, "frozen_epochs": 0.2}, "--frozen-epochs 2 becomes"),
+        ("quickstart", 9, {"warmup_epochs": 1.0, "epochs": 8}, ""),
+    ],
+)
+def test_fewer_epochs_shorten_the_phases_of_a_recipe(name, epochs, expected, words):
+    settings, sentence = shortened(RECIPES[name], epochs)
+    assert settings == RECIPES[name].change(**{"epochs": epochs} | expected)
+    assert words in sentence
+    assert bool(sentence) == bool(words)
+
+
+def test_small_sizes_are_shortened_too():
+    settings = RECIPES["paper"].change(small_sizes=(16, 24), small_until=(100, 200))
+    short, sentence = shortened(settings, 3)
+    assert (short.augmentation.small_sizes, short.augmentation.small_until) == ((16, 24), (1, 2))
+    assert shortened(settings, 1)[0].augmentation.small_sizes == ()
+    assert "--small-until 100 200 becomes 1 2" in sentence
+
+
+def test_digest_ignores_what_a_resumed_run_may_change():
+    settings = RECIPES["paper"]
+    assert settings.change(epochs=400, data_dir=Path("x")).digest() == settings.digest()
+    assert settings.change(seed=1).digest() != settings.digest() != settings.digest("more")
+    assert json.dumps(settings.digest())
+
+
+class TestCommandLine:
+    """As the command line reads the settings: flat options over a recipe's defaults."""
+
+    def parse(self, *arguments, name="paper"):
+        whole = Annotated[Settings, tyro.conf.OmitArgPrefixes]
+        return tyro.cli(whole, default=RECIPES[name], args=arguments)
+
+    def test_nothing_given(self):
+        for name, settings in RECIPES.items():
+            assert self.parse(name=name) == settings
+
+    def test_each_kind_of_option(self):
+        settings = self.parse(
+            *"--weights None --milestones --no-flip --small-sizes 16 24 --small-until 2 3".split(),
+            *"--squeeze-excitation True --data-dir /data --stem None --epochs 30".split(),
+            name="finetune",
+        )
+        assert settings == RECIPES["finetune"].change(
+            weights=None,
+            flip=False,
+            small_sizes=(16, 24),
+            small_until=(2, 3),
+            squeeze_excitation=True,
+            data_dir=Path("/data"),
+            epochs=30,
+        )
+        assert self.parse("--milestones").schedule.milestones == ()
+
+    @pytest.mark.parametrize("option", ["--batch-size 0", "--epochs 1 --warmup-epochs 2"])
+    def test_an_error_names_the_option(self, option, capsys):
+        with pytest.raises(SystemExit):
+            self.parse(*option.split())
+        assert re.search(r"--(batch-size|warmup-epochs): must be", capsys.readouterr().err)
+
+    def test_headings(self, capsys):
+        with pytest.raises(SystemExit):
+            self.parse("--help")
+        headings = re.findall(r"─ (\w+ options|options) ─", capsys.readouterr().out)
+        parts = ("data", "network", "schedule", "optimizer", "loss", "augmentation")
+        assert headings == ["options", *(f"{part} options" for part in parts)]
+
+
+@pytest.mark.parametrize("name", ["..", ".", ".x", "a/b", "a\nb", "<b>", "x ", "", "a" * 101, "$x"])
+def test_run_names_that_are_none(name):
+    with pytest.raises(ValueError, match="^--run-name: must be a plain name") as error:
+        RunOptions(run_name=name)
+    assert "\n" not in str(error.value)
+    if name:
+        with pytest.raises(ValueError, match="--run-name"):
+            RunOptions().folder(f"{name}.toml" if "/" not in name else "$.toml")
+
+
+def test_run_folder_and_options():
+    assert RunOptions().folder("paper") == Path("runs/paper")
+    options = RunOptions(output_dir=Path("out"), run_name="네트워크-1 a")
+    assert options.folder("paper") == Path("out/네트워크-1 a")
+    with pytest.raises(ValueError, match="--keep: must be greater than or equal to 1, got 0"):
+        RunOptions(keep=0)
+    with pytest.raises(ValueError, match="--workers: must be"):
+        RunOptions(workers=-1)

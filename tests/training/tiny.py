@@ -2,13 +2,11 @@
 
 import pytest
 
-from keras_resnext import data
-from keras_resnext.architecture import Architecture
-from keras_resnext.data.demo import load_demo
-from keras_resnext.training.network import ARCHITECTURES
-from keras_resnext.training.settings import Settings
+from keras_resnext import architecture, data
+from keras_resnext.data import load_demo
+from keras_resnext.training import Settings
 
-SETTINGS = Settings(
+SETTINGS = Settings().change(
     model="resnext11",
     cardinality=2,
     base_width=4,
@@ -17,16 +15,18 @@ SETTINGS = Settings(
     learning_rate=0.02,
     schedule="cosine",
     warmup_epochs=0.5,
+    crop_padding=4,
+    flip=True,
     precision="float32",
 )
 
 
-def tiny_demo(name: str, *_, **__) -> data.Dataset:
-    """Five steps an epoch."""
+def tiny_demo(name="demo", *_, **__) -> data.Dataset:
+    """Five steps per epoch."""
     return load_demo(train_per_class=5, validation_per_class=1, test_per_class=1)
 
 
 def shrink(patch: pytest.MonkeyPatch) -> None:
     """Have the loop read the tiny demo set, and train one block instead of three."""
-    patch.setattr(data, "load", tiny_demo)
-    patch.setitem(ARCHITECTURES, "resnext11", Architecture((1,)))
+    patch.setattr(data, "load_dataset", tiny_demo)
+    patch.setitem(architecture.STAGE_BLOCKS, "resnext11", (1,))
