@@ -8,12 +8,13 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_resnext.architecture import (
     TIMM_NAMES,
@@ -21,71 +22,17 @@ from keras_resnext.architecture import (
     from_timm_name,
     timm_name,
 )
-from keras_resnext.files import escape, write_json
+from keras_resnext.files import atomic_write, escape, write_json
 from keras_resnext.preprocessing import Preprocessing, imagenet_class_names
 from keras_resnext.weights.files import SUFFIXES, read_weights, write_weights
-from keras_resnext.weights.layers import LayerWeights
-from keras_resnext.weights.presets import PRESETS, Preset, near
+from keras_resnext.weights.layers import Checkpoint, LayerWeights
+from keras_resnext.weights.presets import PRESETS, near
 
 CONFIG = "config.json"
 WEIGHTS = {"best": "model.safetensors", "last": "last.safetensors"}
 OURS = "keras_resnext"
 HUB = "hf://"
 logger = logging.getLogger("keras_resnext")
-
-_announced: set[str] = set()  # checkpoints whose license was told
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A trained network, and all that is needed to use it.
-
-    Attributes:
-        name: such as `"resnext50_32x4d.a1_in1k"`, or that of a run, file or repository.
-        architecture: of the network.
-        preprocessing: from an image to the network's input; None where nothing says.
-        class_names: by label; None where nothing says.
-        classes: outputs of the classifier; None without one.
-        license: SPDX identifier; None where nothing says.
-        source: URL or path.
-        trained_on: data set and procedure in words; None where nothing says.
-        accuracy: fractions by what they are of, such as `{"imagenet-1k top-1": 0.8147}`.
-        folder: where results about it belong.
-        read: reads its weights; use `weights`.
-    """
-
-    name: str
-    architecture: Architecture
-    preprocessing: Preprocessing | None
-    class_names: tuple[str, ...] | None
-    classes: int | None
-    license: str | None
-    source: str
-    trained_on: str | None
-    accuracy: dict[str, float]
-    folder: Path | None
-    read: Callable[[], LayerWeights] = field(repr=False, compare=False)
-
-    def weights(self) -> LayerWeights:
-        """Read the weights; published ones are downloaded if they are not in the cache.
-
-        Raises:
-            ValueError: they cannot be read, or are of another network than the checkpoint says.
-            ConnectionError: they cannot be downloaded.
-            ImportError: they are in a `.pth`, and PyTorch is not installed.
-        """
-        if "-nc" in (self.license or "").lower() and self.name not in _announced:
-            _announced.add(self.name)
-            logger.warning("%s: %s forbids commercial use", self.name, self.license)
-        weights = self.read()
-        found, classes = weights.architecture(), weights.classes
-        if (found, classes) != (self.architecture, self.classes):
-            raise ValueError(
-                f"{self.source}: {CONFIG} describes {self.architecture} with "
-                f"{self.classes or 'no'} classes, but the weights are those of {found} with "
-                f"{classes or 'no'} classes"
-            )
-        return weights
 
 
 def open_checkpoint(name: str | os.PathLike | Checkpoint, which: str = "best") -> Checkpoint:
@@ -120,33 +67,10 @@ def open_checkpoint(name: str | os.PathLike | Checkpoint, which: str = "best") -
     if is_folder and ((path / CONFIG).is_file() or text not in PRESETS):
         return _of_folder(path, WEIGHTS[which])
     if text in PRESETS:
-        return of_preset(PRESETS[text])
+        return PRESETS[text]
     raise ValueError(
         f"checkpoint {escape(text)!r}: expected a preset's name, {HUB}OWNER/NAME, a run's folder, "
         f"or a file ({', '.join(SUFFIXES)}); found nothing of that name{near(text)}"
-    )
-
-
-def of_preset(preset: Preset) -> Checkpoint:
-    """Return a row of the table of published weights as a checkpoint."""
-    from keras_resnext.weights import hub
-
-    repository = f"timm/{preset.name}"
-    return Checkpoint(
-        name=preset.name,
-        architecture=preset.architecture,
-        preprocessing=preset.preprocessing,
-        class_names=imagenet_class_names(),
-        classes=1000,
-        license=preset.license,
-        source=f"https://huggingface.co/{repository}",
-        trained_on=preset.trained_on,
-        accuracy={
-            "imagenet-1k top-1": round(preset.top1 / 100, 5),
-            "imagenet-1k top-5": round(preset.top5 / 100, 5),
-        },
-        folder=Path("runs") / preset.name,
-        read=lambda: read_weights(hub.download(repository, WEIGHTS["best"])),
     )
 
 
@@ -276,6 +200,141 @@ def write_config(folder: Path, checkpoint: Checkpoint, extra: dict[str, Any] | N
             key: value for key, value in _read_config(path).get(OURS, {}).items() if key not in _OWN
         }
     write_json(path, _to_config(checkpoint, extra or {}))
+
+
+def convert(checkpoint: str | os.PathLike | Checkpoint, target: str | os.PathLike) -> None:
+    """Write a checkpoint's weights to a file, read it back and compare.
+
+    Args:
+        checkpoint: as of `open_checkpoint`.
+        target: `NAME.safetensors` or `NAME.pth` for torchvision and timm; `NAME.weights.h5` or
+            `NAME.keras` for Keras; a name without suffix for a folder in timm's layout.
+
+    Raises:
+        ValueError: `checkpoint` is none, or `target` has another suffix or is the source itself.
+        OSError: `target` cannot be written.
+        RuntimeError: it was written, and holds other numbers than the source.
+    """
+    source, target = open_checkpoint(checkpoint), Path(target)
+    if target.suffix and not target.name.endswith(SUFFIXES):
+        raise ValueError(
+            f"target: expected NAME{', NAME'.join(SUFFIXES)} or a folder, got {target}"
+        )
+    if not target.absolute().parent.is_dir():
+        raise ValueError(f"target: {target.parent} is no folder; make it first")
+    if target.exists() and os.path.exists(source.source) and target.samefile(source.source):
+        raise ValueError(f"target: {target} is the source; give another name")
+    weights = source.weights()
+    if not target.suffix:
+        write_folder(target, source, weights)
+        target /= WEIGHTS["best"]
+    elif target.suffix in (".safetensors", ".pth"):
+        write_weights(target, weights)
+    else:
+        from keras_resnext.models import from_preset  # builds on this module
+
+        model = from_preset(
+            replace(source, read=lambda: weights), include_top=source.classes is not None
+        )
+        with atomic_write(target) as temporary:
+            write = model.save if target.suffix == ".keras" else model.save_weights
+            write(temporary)
+    found = read_weights(target).arrays
+    if found.keys() != weights.arrays.keys() or not all(
+        np.array_equal(one, other, equal_nan=True)
+        for name, arrays in weights.arrays.items()
+        for one, other in zip(arrays, found[name], strict=True)
+    ):
+        raise RuntimeError(f"{target} holds other numbers than {source.source}; remove it")
+
+
+def push_to_hub(
+    checkpoint: str | os.PathLike | Checkpoint,
+    repo_id: str,
+    *,
+    private: bool = False,
+    token: str | None = None,
+) -> str:
+    """Push a checkpoint to the Hugging Face hub, in timm's layout and with a model card.
+
+    Args:
+        checkpoint: as of `open_checkpoint`.
+        repo_id: `"owner/name"`; the repository is made if it does not exist.
+        private: whether a new repository is.
+        token: of the user. Default: that of `hf auth login` or `HF_TOKEN`.
+
+    Returns:
+        URL of the repository.
+
+    Raises:
+        ValueError: the checkpoint is none, or the repository is not this user's to write to.
+        ConnectionError: the hub cannot be reached.
+    """
+    from keras_resnext.weights import hub
+
+    source = open_checkpoint(checkpoint)
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        named = replace(source, name=repo_id)
+        write_folder(folder, named, source.weights())
+        usage = f'keras_resnext.from_preset("{HUB}{repo_id}")'
+        card = _front_matter(source) + model_card(named, how=f"```python\nmodel = {usage}\n```")
+        (folder / "README.md").write_text(card, encoding="utf-8")
+        return hub.upload(folder, repo_id, private=private, token=token)
+
+
+def write_folder(folder: Path, checkpoint: Checkpoint, weights: LayerWeights) -> None:
+    """Write weights and `config.json` to a folder, which is made if it does not exist."""
+    folder.mkdir(exist_ok=True)
+    write_weights(folder / WEIGHTS["best"], weights)
+    write_config(folder, checkpoint)
+
+
+def model_card(checkpoint: Checkpoint, *, how: str = "") -> str:
+    """Return a model card in Markdown.
+
+    Args:
+        checkpoint: what it is of.
+        how: how to use it, in Markdown.
+    """
+    lines = [f"# {escape(checkpoint.name)}", "", f"{checkpoint.architecture}.", ""]
+    if checkpoint.trained_on:
+        lines += [f"Trained on {escape(checkpoint.trained_on)}.", ""]
+    if how:
+        lines += ["## Use", "", how, ""]
+    if crop := checkpoint.preprocessing:
+        mean, std = (", ".join(f"{value:g}" for value in pixel) for pixel in (crop.mean, crop.std))
+        lines += [
+            "## Preprocessing",
+            "",
+            f"RGB pixels, 0 to 255. The shorter side is resized to {crop.resize_size} pixels "
+            f"({crop.interpolation}, antialiased), {crop.image_size}x{crop.image_size} pixels are "
+            f"cropped at the center, the mean ({mean}) is subtracted and the result is divided by "
+            f"the standard deviation ({std}).",
+            "",
+        ]
+    if checkpoint.accuracy:
+        lines += ["## Accuracy", "", "| | |", "|---|---|"]
+        lines += [f"| {escape(k)} | {100 * v:.2f} % |" for k, v in checkpoint.accuracy.items()]
+        lines += [""]
+    if checkpoint.classes:
+        names = ", ".join(f"`{escape(name)}`" for name in (checkpoint.class_names or ())[:100])
+        lines += ["## Classes", "", f"{checkpoint.classes}" + (f": {names}" if names else ""), ""]
+    lines += ["## License", "", checkpoint.license or "Not stated.", ""]
+    return "\n".join(lines)
+
+
+def _front_matter(checkpoint: Checkpoint) -> str:
+    library = "timm" if _to_timm(checkpoint.architecture)[0] else "keras"
+    lines = [
+        "---",
+        f"library_name: {library}",
+        "pipeline_tag: image-classification",
+        "tags: [image-classification, keras, keras_resnext, timm]",
+    ]
+    if checkpoint.license:
+        lines.append(f"license: {json.dumps(checkpoint.license.lower())}")
+    return "\n".join([*lines, "---", "", ""])
 
 
 _OWN = ("name", "architecture", "trained_on", "accuracy")  # of our key; the rest is extra

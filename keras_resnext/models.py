@@ -19,7 +19,7 @@ from keras_resnext.blocks import (
     bottleneck,
     channel_axis,
 )
-from keras_resnext.checkpoint import Checkpoint, of_preset, open_checkpoint
+from keras_resnext.checkpoint import Checkpoint, open_checkpoint
 from keras_resnext.features import assign
 from keras_resnext.weights.layers import HEAD, OURS, LayerWeights
 from keras_resnext.weights.presets import differences, find_preset
@@ -243,7 +243,7 @@ def _find(weights, architecture) -> Checkpoint | None:
         return weights
     text = os.fspath(weights)
     plain = re.fullmatch(r"\w+", text) and not os.path.exists(text)  # a tag or "imagenet"
-    return of_preset(find_preset(text, architecture)) if plain else open_checkpoint(weights)
+    return find_preset(text, architecture) if plain else open_checkpoint(weights)
 
 
 def _build(
@@ -424,8 +424,8 @@ def _head_dtype():
     return "float32" if half else None
 
 
-def _named(name: str, doc: str, **sizes):
-    """`ResNeXt` with fixed stages, and its arguments in the order of keras.applications."""
+def _named(name: str, doc: str, **sizes: int):
+    """`ResNeXt` with the stages of a name, and its arguments in the order of keras.applications."""
     default_name = name.lower()
 
     def build(
@@ -437,24 +437,10 @@ def _named(name: str, doc: str, **sizes):
         classes: int | None = None,
         classifier_activation: str | None = "softmax",
         name: str = default_name,
-        *,
-        cardinality: int = sizes.get("cardinality", 32),
-        base_width: int = sizes.get("base_width", 4),
-        stem: str | None = None,
-        block: str = "grouped",
-        reduce: str = "dense",
-        shortcut: str = "projection",
-        squeeze_excitation: bool = False,
+        **architecture,
     ) -> keras.Model:
         return ResNeXt(
-            blocks_of(default_name, reduce),
-            cardinality=cardinality,
-            base_width=base_width,
-            stem=stem,
-            block=block,
-            reduce=reduce,
-            shortcut=shortcut,
-            squeeze_excitation=squeeze_excitation,
+            blocks_of(default_name, architecture.get("reduce", "dense")),
             include_top=include_top,
             weights=weights,
             input_tensor=input_tensor,
@@ -463,6 +449,7 @@ def _named(name: str, doc: str, **sizes):
             classes=classes,
             classifier_activation=classifier_activation,
             name=name,
+            **sizes | architecture,
         )
 
     build.__name__ = build.__qualname__ = name
@@ -472,7 +459,9 @@ def _named(name: str, doc: str, **sizes):
 
 _NAMED_DOC = """
 
-    The arguments are those of `keras_resnext.ResNeXt`, in the order of `keras.applications`. With
+    The arguments are those of `keras_resnext.ResNeXt`, in the order of `keras.applications`; those
+    of the architecture (`cardinality`, `base_width`, `stem`, `block`, `reduce`, `shortcut`,
+    `squeeze_excitation`) by keyword only. With
     published `weights` or larger images, such as `input_shape=(224, 224, 3)`, the network is the
     paper's for ImageNet, as in torchvision.
     """

@@ -1,18 +1,24 @@
-"""The weights of a network's layers, apart from the network."""
+"""A trained network apart from Keras: the weights of its layers, and what else it needs."""
 
+import logging
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import keras
 import numpy as np
 
 from keras_resnext.architecture import Architecture
 from keras_resnext.blocks import STEM_CHANNELS
+from keras_resnext.preprocessing import Preprocessing
 
 HEAD = "predictions"
 OURS = re.compile(rf"stem_|stage\d+_block\d+_|{HEAD}$")
 """Names of the layers of a ResNeXt; others in a model are its user's."""
 _POOL = "_shortcut_pool"
+logger = logging.getLogger("keras_resnext")
+_announced: set[str] = set()  # checkpoints whose license was told
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,58 @@ class LayerWeights:
             return "imagenet" if self.arrays["stem_conv"][0].shape[0] == 7 else "cifar"
         widths = [self.arrays[f"stem_conv{index}"][0].shape[-1] for index in (1, 2)]
         return "deep" if widths[0] == widths[1] else "deep_tiered"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network, and all that is needed to use it.
+
+    Attributes:
+        name: such as `"resnext50_32x4d.a1_in1k"`, or that of a run, file or repository.
+        architecture: of the network.
+        preprocessing: from an image to the network's input; None where nothing says.
+        class_names: by label; None where nothing says.
+        classes: outputs of the classifier; None without one.
+        license: SPDX identifier; None where nothing says.
+        source: URL or path.
+        trained_on: data set and procedure in words; None where nothing says.
+        accuracy: fractions by what they are of, such as `{"imagenet-1k top-1": 0.8147}`.
+        folder: where results about it belong.
+        read: reads its weights; use `weights`.
+    """
+
+    name: str
+    architecture: Architecture
+    preprocessing: Preprocessing | None
+    class_names: tuple[str, ...] | None
+    classes: int | None
+    license: str | None
+    source: str
+    trained_on: str | None
+    accuracy: dict[str, float]
+    folder: Path | None
+    read: Callable[[], LayerWeights] = field(repr=False, compare=False)
+
+    def weights(self) -> LayerWeights:
+        """Read the weights; published ones are downloaded if they are not in the cache.
+
+        Raises:
+            ValueError: they cannot be read, or are of another network than the checkpoint says.
+            ConnectionError: they cannot be downloaded.
+            ImportError: they are in a `.pth`, and PyTorch is not installed.
+        """
+        if "-nc" in (self.license or "").lower() and self.name not in _announced:
+            _announced.add(self.name)
+            logger.warning("%s: %s forbids commercial use", self.name, self.license)
+        weights = self.read()
+        found, classes = weights.architecture(), weights.classes
+        if (found, classes) != (self.architecture, self.classes):
+            raise ValueError(
+                f"{self.source} is described as {self.architecture} with {self.classes or 'no'} "
+                f"classes, but its weights are those of {found} with "
+                f"{classes or 'no'} classes"
+            )
+        return weights
 
 
 def _flat(model):

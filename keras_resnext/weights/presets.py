@@ -1,11 +1,18 @@
 """Published weights: one table. Whoever adds a row states its source; no number is estimated."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from difflib import get_close_matches
-from typing import Any
+from functools import cache
+from math import prod
+from pathlib import Path
 
 from keras_resnext.architecture import Architecture, from_timm_name
-from keras_resnext.preprocessing import Preprocessing
+from keras_resnext.preprocessing import Preprocessing, imagenet_class_names
+from keras_resnext.weights.files import read_weights, without_values
+from keras_resnext.weights.hub import download
+from keras_resnext.weights.layers import Checkpoint
+
+TOP1, TOP5 = "imagenet-1k top-1", "imagenet-1k top-5"
 
 # What weights="imagenet" stands for: of the weights that allow commercial use, torchvision's
 # newest, else those of the best published accuracy.
@@ -47,113 +54,81 @@ _TRAINED_ON = {
     ),
 }
 
-
-@dataclass(frozen=True)
-class Preset:
-    """Published weights in one of timm's repositories on the Hugging Face hub.
-
-    Attributes:
-        name: `ARCHITECTURE.TAG`, of the repository too: `timm/NAME`.
-        image_size: of the published evaluation, in pixels.
-        resize_size: of the shorter side before the crop, in pixels.
-        interpolation: `"bilinear"` or `"bicubic"`.
-        top1: published ImageNet-1k validation accuracy, in percent.
-        top5: the same, among the five most likely classes.
-    """
-
-    name: str
-    image_size: int
-    resize_size: int
-    interpolation: Any
-    top1: float
-    top5: float
-
-    @property
-    def tag(self) -> str:
-        """The name's second part, such as `"a1_in1k"`."""
-        return self.name.partition(".")[2]
-
-    @property
-    def architecture_name(self) -> str:
-        """The name's first part, such as `"resnext50_32x4d"`."""
-        return self.name.partition(".")[0]
-
-    @property
-    def architecture(self) -> Architecture:
-        """The network."""
-        return from_timm_name(self.architecture_name)
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """Of the published evaluation."""
-        return Preprocessing(self.image_size, self.resize_size, self.interpolation)
-
-    @property
-    def trained_on(self) -> str:
-        """Data set and procedure."""
-        return _TRAINED_ON[self.tag]
-
-    @property
-    def license(self) -> str:
-        """SPDX identifier, as the publisher states it."""
-        if self.tag.startswith("fb_"):
-            return "CC-BY-NC-4.0"
-        return "BSD-3-Clause" if self.tag.startswith("tv") else "Apache-2.0"
-
-    @property
-    def commercial_use(self) -> bool:
-        """Whether the license allows it."""
-        return "-NC-" not in self.license
-
-    @property
-    def is_recommended(self) -> bool:
-        """Whether `weights="imagenet"` stands for it."""
-        return IMAGENET.get(self.architecture_name) == self.tag
-
-
 _ROWS = (
     # name, image size, resize size, interpolation, top-1, top-5: as torchvision's pages state them
     # for tags tv and tv2, else timm 1.0.31 and its results/results-imagenet.csv.
-    Preset("resnext50_32x4d.tv_in1k", 224, 256, "bilinear", 77.618, 93.698),
-    Preset("resnext50_32x4d.tv2_in1k", 224, 232, "bilinear", 81.198, 95.34),
-    Preset("resnext50_32x4d.a1_in1k", 288, 288, "bicubic", 81.466, 95.174),
-    Preset("resnext50_32x4d.a1h_in1k", 288, 288, "bicubic", 82.014, 95.934),
-    Preset("resnext50_32x4d.a2_in1k", 288, 288, "bicubic", 81.304, 95.096),
-    Preset("resnext50_32x4d.a3_in1k", 224, 235, "bicubic", 79.268, 94.306),
-    Preset("resnext50_32x4d.ra_in1k", 288, 303, "bicubic", 80.698, 95.39),
-    Preset("resnext50_32x4d.gluon_in1k", 224, 256, "bicubic", 79.36, 94.43),
-    Preset("resnext50_32x4d.fb_ssl_yfcc100m_ft_in1k", 224, 256, "bilinear", 80.338, 95.398),
-    Preset("resnext50_32x4d.fb_swsl_ig1b_ft_in1k", 224, 256, "bilinear", 82.174, 96.222),
-    Preset("resnext50d_32x4d.bt_in1k", 288, 303, "bicubic", 80.664, 95.42),
-    Preset("resnext101_32x4d.gluon_in1k", 224, 256, "bicubic", 80.34, 94.93),
-    Preset("resnext101_32x4d.fb_ssl_yfcc100m_ft_in1k", 224, 256, "bilinear", 80.924, 95.734),
-    Preset("resnext101_32x4d.fb_swsl_ig1b_ft_in1k", 224, 256, "bilinear", 83.232, 96.758),
-    Preset("resnext101_32x8d.tv_in1k", 224, 256, "bilinear", 79.312, 94.526),
-    Preset("resnext101_32x8d.tv2_in1k", 224, 232, "bilinear", 82.834, 96.228),
-    Preset("resnext101_32x8d.fb_ssl_yfcc100m_ft_in1k", 224, 256, "bilinear", 81.606, 96.04),
-    Preset("resnext101_32x8d.fb_swsl_ig1b_ft_in1k", 224, 256, "bilinear", 84.302, 97.176),
-    Preset("resnext101_32x8d.fb_wsl_ig1b_ft_in1k", 224, 256, "bilinear", 82.698, 96.632),
-    Preset("resnext101_32x16d.fb_ssl_yfcc100m_ft_in1k", 224, 256, "bilinear", 81.842, 96.092),
-    Preset("resnext101_32x16d.fb_swsl_ig1b_ft_in1k", 224, 256, "bilinear", 83.336, 96.846),
-    Preset("resnext101_32x16d.fb_wsl_ig1b_ft_in1k", 224, 256, "bilinear", 84.166, 97.198),
-    Preset("resnext101_32x32d.fb_wsl_ig1b_ft_in1k", 224, 256, "bilinear", 85.098, 97.438),
-    Preset("resnext101_64x4d.tv_in1k", 224, 232, "bilinear", 83.246, 96.454),
-    Preset("resnext101_64x4d.c1_in1k", 288, 288, "bicubic", 83.156, 96.374),
-    Preset("resnext101_64x4d.gluon_in1k", 224, 256, "bicubic", 80.6, 94.992),
-    Preset("seresnext26d_32x4d.bt_in1k", 288, 303, "bicubic", 78.814, 94.24),
-    Preset("seresnext26t_32x4d.bt_in1k", 288, 303, "bicubic", 78.744, 94.312),
-    Preset("seresnext50_32x4d.racm_in1k", 288, 303, "bicubic", 82.196, 96.148),
-    Preset("seresnext50_32x4d.gluon_in1k", 224, 256, "bicubic", 79.91, 94.824),
-    Preset("seresnext101_32x4d.gluon_in1k", 224, 256, "bicubic", 80.892, 95.296),
-    Preset("seresnext101_32x8d.ah_in1k", 288, 288, "bicubic", 84.186, 96.874),
-    Preset("seresnext101d_32x8d.ah_in1k", 288, 288, "bicubic", 84.358, 96.92),
-    Preset("seresnext101_64x4d.gluon_in1k", 224, 256, "bicubic", 80.896, 95.296),
+    ("resnext50_32x4d.tv_in1k", 224, 256, "bilinear", 77.618, 93.698),
+    ("resnext50_32x4d.tv2_in1k", 224, 232, "bilinear", 81.198, 95.34),
+    ("resnext50_32x4d.a1_in1k", 288, 288, "bicubic", 81.466, 95.174),
+    ("resnext50_32x4d.a1h_in1k", 288, 288, "bicubic", 82.014, 95.934),
+    ("resnext50_32x4d.a2_in1k", 288, 288, "bicubic", 81.304, 95.096),
+    ("resnext50_32x4d.a3_in1k", 224, 235, "bicubic", 79.268, 94.306),
+    ("resnext50_32x4d.ra_in1k", 288, 303, "bicubic", 80.698, 95.39),
+    ("resnext50_32x4d.gluon_in1k", 224, 256, "bicubic", 79.36, 94.43),
+    ("resnext50_32x4d.fb_ssl_yfcc100m_ft_in1k", 224, 256, "bilinear", 80.338, 95.398),
+    ("resnext50_32x4d.fb_swsl_ig1b_ft_in1k", 224, 256, "bilinear", 82.174, 96.222),
+    ("resnext50d_32x4d.bt_in1k", 288, 303, "bicubic", 80.664, 95.42),
+    ("resnext101_32x4d.gluon_in1k", 224, 256, "bicubic", 80.34, 94.93),
+    ("resnext101_32x4d.fb_ssl_yfcc100m_ft_in1k", 224, 256, "bilinear", 80.924, 95.734),
+    ("resnext101_32x4d.fb_swsl_ig1b_ft_in1k", 224, 256, "bilinear", 83.232, 96.758),
+    ("resnext101_32x8d.tv_in1k", 224, 256, "bilinear", 79.312, 94.526),
+    ("resnext101_32x8d.tv2_in1k", 224, 232, "bilinear", 82.834, 96.228),
+    ("resnext101_32x8d.fb_ssl_yfcc100m_ft_in1k", 224, 256, "bilinear", 81.606, 96.04),
+    ("resnext101_32x8d.fb_swsl_ig1b_ft_in1k", 224, 256, "bilinear", 84.302, 97.176),
+    ("resnext101_32x8d.fb_wsl_ig1b_ft_in1k", 224, 256, "bilinear", 82.698, 96.632),
+    ("resnext101_32x16d.fb_ssl_yfcc100m_ft_in1k", 224, 256, "bilinear", 81.842, 96.092),
+    ("resnext101_32x16d.fb_swsl_ig1b_ft_in1k", 224, 256, "bilinear", 83.336, 96.846),
+    ("resnext101_32x16d.fb_wsl_ig1b_ft_in1k", 224, 256, "bilinear", 84.166, 97.198),
+    ("resnext101_32x32d.fb_wsl_ig1b_ft_in1k", 224, 256, "bilinear", 85.098, 97.438),
+    ("resnext101_64x4d.tv_in1k", 224, 232, "bilinear", 83.246, 96.454),
+    ("resnext101_64x4d.c1_in1k", 288, 288, "bicubic", 83.156, 96.374),
+    ("resnext101_64x4d.gluon_in1k", 224, 256, "bicubic", 80.6, 94.992),
+    ("seresnext26d_32x4d.bt_in1k", 288, 303, "bicubic", 78.814, 94.24),
+    ("seresnext26t_32x4d.bt_in1k", 288, 303, "bicubic", 78.744, 94.312),
+    ("seresnext50_32x4d.racm_in1k", 288, 303, "bicubic", 82.196, 96.148),
+    ("seresnext50_32x4d.gluon_in1k", 224, 256, "bicubic", 79.91, 94.824),
+    ("seresnext101_32x4d.gluon_in1k", 224, 256, "bicubic", 80.892, 95.296),
+    ("seresnext101_32x8d.ah_in1k", 288, 288, "bicubic", 84.186, 96.874),
+    ("seresnext101d_32x8d.ah_in1k", 288, 288, "bicubic", 84.358, 96.92),
+    ("seresnext101_64x4d.gluon_in1k", 224, 256, "bicubic", 80.896, 95.296),
 )
-PRESETS: dict[str, Preset] = {preset.name: preset for preset in _ROWS}
-"""All, by name."""
 
 
-def find_preset(weights: str, architecture: Architecture) -> Preset:
+def _license(tag: str) -> str:
+    if tag.startswith("fb_"):
+        return "CC-BY-NC-4.0"
+    return "BSD-3-Clause" if tag.startswith("tv") else "Apache-2.0"
+
+
+def _preset(name, image_size, resize_size, interpolation, top1, top5) -> Checkpoint:
+    network, _, tag = name.partition(".")
+    repository = f"timm/{name}"
+    return Checkpoint(
+        name=name,
+        architecture=from_timm_name(network),
+        preprocessing=Preprocessing(image_size, resize_size, interpolation),
+        class_names=imagenet_class_names(),
+        classes=1000,
+        license=_license(tag),
+        source=f"https://huggingface.co/{repository}",
+        trained_on=_TRAINED_ON[tag],
+        accuracy={TOP1: round(top1 / 100, 5), TOP5: round(top5 / 100, 5)},
+        folder=Path("runs", name),
+        read=lambda: read_weights(download(repository, "model.safetensors")),
+    )
+
+
+PRESETS: dict[str, Checkpoint] = {row[0]: _preset(*row) for row in _ROWS}
+"""All published weights, by name."""
+
+
+def is_recommended(preset: Checkpoint) -> bool:
+    """Whether `weights="imagenet"` stands for it."""
+    network, _, tag = preset.name.partition(".")
+    return IMAGENET.get(network) == tag
+
+
+def find_preset(weights: str, architecture: Architecture) -> Checkpoint:
     """Return the published weights for an architecture.
 
     Args:
@@ -166,20 +141,16 @@ def find_preset(weights: str, architecture: Architecture) -> Preset:
             are, or which arguments build a network for those weights.
     """
     fitting = [preset for preset in PRESETS.values() if preset.architecture == architecture]
-    choices = _choices(fitting)
+    called = [
+        preset
+        for name, preset in PRESETS.items()
+        if weights in (name, _tag(preset), _tag(preset).removesuffix("_in1k"))
+    ]
     if weights == "imagenet":
-        for preset in fitting:
-            if preset.is_recommended:
-                return preset
-        if fitting:
-            raise ValueError(
-                "weights='imagenet' stands for weights that allow commercial use, and there are "
-                f"none for {fitting[0].architecture_name}; {choices}."
-            )
-    called = [p for p in PRESETS.values() if weights in (p.name, p.tag, p.tag[: -len("_in1k")])]
+        called = [preset for preset in fitting if is_recommended(preset)]
     for preset in called:
         if preset in fitting:
-            if preset.commercial_use or weights == preset.name:
+            if "-NC-" not in preset.license or weights == preset.name:
                 return preset
             raise ValueError(
                 f"weights={weights!r}: {preset.license} forbids commercial use, so these weights "
@@ -188,7 +159,12 @@ def find_preset(weights: str, architecture: Architecture) -> Preset:
     if called:
         raise ValueError(f"weights={weights!r} belongs to {_instead(called, architecture)}.")
     if fitting:
-        raise ValueError(f"weights={weights!r} is unknown; {choices}{near(weights)}.")
+        words = ["imagenet"] if any(map(is_recommended, fitting)) else []
+        words += [p.name if "-NC-" in p.license else _tag(p) for p in fitting]
+        raise ValueError(
+            f"weights={weights!r}: there are none of that name for {architecture}; use one of "
+            f"{', '.join(map(repr, words))}{near(weights)}."
+        )
     nearest = _instead(PRESETS.values(), architecture, limit=3)
     raise ValueError(
         f"weights={weights!r}: no weights are published for {architecture}. The nearest are those "
@@ -210,19 +186,80 @@ def differences(wanted: Architecture, given: Architecture) -> str:
     )
 
 
-def _choices(fitting):
-    if not fitting:
-        return ""
-    words = ["imagenet"] if any(preset.is_recommended for preset in fitting) else []
-    words += [preset.tag if preset.commercial_use else preset.name for preset in fitting]
-    return f"for {fitting[0].architecture_name} use one of {', '.join(map(repr, words))}"
+def _tag(preset):
+    return preset.name.partition(".")[2]
 
 
 def _instead(presets, architecture, limit=None):
     """Architectures and the arguments that build them, those that need the fewest first."""
     needed = {
-        preset.architecture_name: differences(preset.architecture, architecture)
+        preset.name.partition(".")[0]: differences(preset.architecture, architecture)
         for preset in presets
     }
     in_order = sorted(needed.items(), key=lambda item: item[1].count("="))
     return "; ".join(f"{name}: pass {arguments}" for name, arguments in in_order[:limit])
+
+
+_PAGE = """# Pretrained weights
+
+`keras_resnext.from_preset(NAME)` builds the network and loads the weights. `weights=NAME`, or the \
+part of the name after the dot, loads them into a network that fits; `weights="imagenet"` stands \
+for those marked *imagenet*. They come from timm's repositories on the Hugging Face hub, \
+`hf://timm/NAME`.
+
+Accuracy is top-1 and top-5 in percent on the validation images of ImageNet-1k, as published; \
+parameters and multiply-adds are counted from the graph. **CC-BY-NC-4.0 forbids commercial use**; \
+such weights load by their full name only.
+
+`keras-resnext presets --markdown docs/presets.md` writes this page.
+
+| weights | input | top-1 | top-5 | parameters, M | multiply-adds, G | license | | trained on |
+|---|---|---|---|---|---|---|---|---|
+"""
+
+
+def presets_table() -> str:
+    """Return all published weights as a table for a terminal."""
+    width = max(map(len, PRESETS))
+    lines = [f"{'weights':{width}}  input    top-1    top-5  license"]
+    lines += [
+        f"{name:{width}}  {size:>5}  {top1:>7}  {top5:>7}  {license:12}  {mark}".rstrip()
+        for name, size, top1, top5, license, mark in map(_columns, PRESETS.values())
+    ]
+    return "\n".join(lines)
+
+
+def presets_page() -> str:
+    """Return docs/presets.md: all published weights, with the size of their networks."""
+    rows = []
+    for preset in PRESETS.values():
+        name, size, top1, top5, license, mark = _columns(preset)
+        parameters, multiply_adds = _size(preset.architecture, int(size))
+        counts = f"{parameters / 1e6:.1f} | {multiply_adds / 1e9:.2f}"
+        mark = mark and f"*{mark}*"
+        cells = [f"`{name}`", size, top1, top5, counts, license, mark, preset.trained_on]
+        rows.append(f"| {' | '.join(cells)} |\n")
+    return _PAGE + "".join(rows)
+
+
+def _columns(preset):
+    return (
+        preset.name,
+        str(preset.preprocessing.image_size),
+        f"{100 * preset.accuracy[TOP1]:.3f}",
+        f"{100 * preset.accuracy[TOP5]:.3f}",
+        preset.license,
+        "imagenet" if is_recommended(preset) else "",
+    )
+
+
+@cache
+def _size(architecture: Architecture, image_size: int) -> tuple[int, int]:
+    """Trainable parameters, and multiply-adds per image, of a network for ImageNet-1k."""
+    from keras_resnext.features import multiply_adds
+    from keras_resnext.models import ResNeXt, in_data_format  # which builds on this module
+
+    shape = in_data_format((image_size, image_size, 3))
+    model = without_values(lambda: ResNeXt(**asdict(architecture), input_shape=shape, classes=1000))
+    parameters = sum(prod(weight.shape) for weight in model.trainable_weights)
+    return parameters, multiply_adds(model)
