@@ -39,18 +39,14 @@ def by_device(x, kernel, ways: Mapping[str, Callable]):
     On several devices each convolves its own part of the batch: left to itself, XLA's partitioner
     gathers the whole batch for the gradient of a grouped kernel (openxla/xla#47945).
     """
-
-    def convolve(x, kernel):
-        if len(set(ways.values())) == 1:
-            return ways["cpu"](x, kernel)
-        return jax.lax.platform_dependent(x, kernel, cpu=ways["cpu"], default=ways["gpu"])
-
     mesh, batch = _data_parallel(x)
-    if mesh is None:
-        return convolve(x, kernel)
-    return jax.shard_map(convolve, mesh=mesh, in_specs=(batch, PartitionSpec()), out_specs=batch)(
-        x, kernel
-    )
+    if mesh is not None:
+        specs = {"in_specs": (batch, PartitionSpec()), "out_specs": batch}
+        shared = {way: jax.shard_map(way, mesh=mesh, **specs) for way in ways.values()}
+        ways = {device: shared[way] for device, way in ways.items()}
+    if ways["cpu"] is ways["gpu"]:
+        return ways["cpu"](x, kernel)
+    return jax.lax.platform_dependent(x, kernel, cpu=ways["cpu"], default=ways["gpu"])
 
 
 def _data_parallel(x):
