@@ -6,8 +6,8 @@ The package is callable, since it bears the name of its one function.
 import sys
 from types import ModuleType
 
-from keras_resnext.export.export import Export, ExportError, export, run_export
 from keras_resnext.export.formats import FORMATS
+from keras_resnext.export.pipeline import Export, ExportError, export, run_export
 
 __all__ = ["FORMATS", "Export", "ExportError", "export", "run_export"]
 

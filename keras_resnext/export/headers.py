@@ -75,8 +75,12 @@ def check_header(contents: tf.Tensor) -> list[tf.Operation]:
     expected = "image_bytes: expected"
     return [
         _assert(known, f"{expected} a JPEG, PNG or WebP file, got something else", length),
-        _assert(pixels <= MAX_PIXELS, f"{expected} images of at most {MAX_PIXELS} pixels, got", pixels),
-        _assert(pixels <= most, f"{expected} a whole image, got bytes for fewer pixels than", pixels),
+        _assert(
+            pixels <= MAX_PIXELS, f"{expected} images of at most {MAX_PIXELS} pixels, got", pixels
+        ),
+        _assert(
+            pixels <= most, f"{expected} a whole image, got bytes for fewer pixels than", pixels
+        ),
         _assert(scans <= MAX_SCANS, f"{expected} a JPEG of at most {MAX_SCANS} scans, got", scans),
         _assert(
             texts <= MAX_COMPRESSED_TEXTS,

@@ -13,6 +13,7 @@ from keras_resnext.inference.evaluate import (
 )
 from keras_resnext.inference.grad_cam import Explanation, GradCAM, Maps, explain
 from keras_resnext.inference.pictures import (
+    MOST_CLASSES,
     draw_confusion,
     draw_explanation,
     draw_predictions,
@@ -28,6 +29,7 @@ from keras_resnext.inference.predict import (
 )
 
 __all__ = [
+    "MOST_CLASSES",
     "Classifier",
     "Explanation",
     "GradCAM",

@@ -214,5 +214,3 @@ def _names(names, classes: int, source) -> tuple[str, ...]:
     if strange := [name for name in names if not (name and name.isprintable())]:
         raise ValueError(f"class_names: expected printable names, got {strange[0]!r}")
     return names
-
-

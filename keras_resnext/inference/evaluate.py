@@ -199,7 +199,11 @@ def report(
         superclasses=()
         if superclasses is class_names
         else tuple(
-            (name, int((superclass_of[labels] == index).sum()), _share(confusion, superclass_of == index))
+            (
+                name,
+                int((superclass_of[labels] == index).sum()),
+                _share(confusion, superclass_of == index),
+            )
             for index, name in enumerate(superclasses)
         ),
         confusion=confusion,
@@ -219,7 +223,9 @@ def report_as_text(report: Report) -> str:
         lines.append(f"{'mean ' + name:19}  {getattr(report, name):8.2%}")
     if report.superclasses:
         rows = [("superclass", "images", "accuracy of its classes")]
-        rows += [(name, f"{images:6}", _percent(share)) for name, images, share in report.superclasses]
+        rows += [
+            (name, f"{images:6}", _percent(share)) for name, images, share in report.superclasses
+        ]
         lines += ["", table(rows)]
     rows = [("class", "images", "  recall", "precision", "      F1", "most often mistaken for")]
     for row in report.classes:

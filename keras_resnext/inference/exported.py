@@ -99,7 +99,9 @@ def _read(file: Path, name: str) -> str:
         path = _beside(file.parent, name) or file.parent / name
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise ValueError(f"{file.parent}: expected {name}, as export writes it ({error})") from error
+        raise ValueError(
+            f"{file.parent}: expected {name}, as export writes it ({error})"
+        ) from error
     if not text.replace("\n", "").isprintable():
         raise ValueError(f"{path} has characters that cannot be printed: {escape(text)[:80]!r}")
     return text

@@ -140,7 +140,9 @@ class GradCAM:
         """
         down, across = (
             [
-                np.interp(np.arange(pixels) * (stem or pixels) / pixels / self._stride, range(n), one)
+                np.interp(
+                    np.arange(pixels) * (stem or pixels) / pixels / self._stride, range(n), one
+                )
                 for one in np.eye(n)
             ]
             for n, pixels, stem in zip(heat.shape[1:], size, self._stem_size, strict=True)

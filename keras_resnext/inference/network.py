@@ -44,10 +44,10 @@ def rebuild_flat(
         if isinstance(pair, keras.Model):
             return inline(pair, args[0])
         layer, copied = pair
-        sampled = kwargs.get("training") is True  # asked for by whoever built it: it stays random
-        if skip(layer) or (_is_inactive(layer) and not sampled):
+        if skip(layer) or _is_inactive(layer):
             return args[0]
-        return copied(*args, **kwargs)
+        # Keras records a layer's default, and overrides it where a model is called.
+        return copied(*args, **kwargs | ({"training": False} if "training" in kwargs else {}))
 
     def inline(part, inputs):
         check_functional(part)
@@ -130,7 +130,9 @@ def logits_network(model: keras.Model, change: Change = lambda layer, config: No
 
 def _is_inactive(layer):
     name = type(layer).__name__
-    known = name.startswith(INACTIVE) or name.endswith(INACTIVE) or name.startswith("SpatialDropout")
+    known = (
+        name.startswith(INACTIVE) or name.endswith(INACTIVE) or name.startswith("SpatialDropout")
+    )
     # At inference RandomCrop crops the middle.
     return known and name != "RandomCrop" and type(layer).__module__.startswith("keras.")
 

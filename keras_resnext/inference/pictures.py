@@ -28,7 +28,7 @@ def draw_predictions(predictions: Sequence[Prediction], path: str | os.PathLike)
     Raises:
         ImportError: matplotlib is not installed.
     """
-    shown = predictions[:MOST_IMAGES]
+    shown = [each for each in predictions[:MOST_IMAGES] if each.image is not None]
     rows = -(-len(shown) // 2)
     bars = max(len(prediction.guesses) for prediction in shown)
     height = max(1.8, 0.5 + 0.22 * bars)
@@ -131,8 +131,13 @@ def draw_confusion(report: Report, path: str | os.PathLike) -> None:
     drawing = figure(figsize=(side + 1, side), layout="constrained")
     axes = drawing.subplots()
     ConfusionMatrixDisplay(percent, display_labels=names if readable else None).plot(
-        ax=axes, cmap="Blues", include_values=few, values_format=".0f", colorbar=False,
-        xticks_rotation="vertical", text_kw={"fontsize": 9},
+        ax=axes,
+        cmap="Blues",
+        include_values=few,
+        values_format=".0f",
+        colorbar=False,
+        xticks_rotation="vertical",
+        text_kw={"fontsize": 9},
         # A mistake of a few percent must be seen, too: hence the square root.
         im_kw={"norm": _square_root()},
     )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,12 +29,12 @@ class Prediction:
     Attributes:
         path: of the image; None for an array.
         guesses: the most likely first; of equal ones that of the lower label.
-        image: as the network saw it, uint8 (height, width, 3).
+        image: as the network saw it, uint8 (height, width, 3); None where it was not kept.
     """
 
     path: Path | None
     guesses: tuple[Guess, ...]
-    image: np.ndarray
+    image: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,15 @@ def predict(
 
 
 def predict_files(
-    classifier: Classifier, paths: Sequence[Path], top: int = 5, batch_size: int = 32
+    classifier: Classifier,
+    paths: Sequence[Path],
+    top: int = 5,
+    batch_size: int = 32,
+    keep_images: int = 40,
 ) -> Iterator[Batch]:
     """Yield the predictions of image files, a batch at a time; unreadable ones have their reason.
+
+    The first `keep_images` come with the image, to be drawn.
 
     Raises:
         ValueError: `top` or `batch_size` is below 1.
@@ -97,7 +103,11 @@ def predict_files(
         part = paths[start : start + batch_size]
         images, unreadable = decode_files(part, classifier.preprocessing)
         readable = [path for path in part if path not in unreadable]
-        yield Batch(predictions_of(classifier, readable, images, top, batch_size), unreadable)
+        found = predictions_of(classifier, readable, images, top, batch_size)
+        kept = [
+            x if start + i < keep_images else replace(x, image=None) for i, x in enumerate(found)
+        ]
+        yield Batch(kept, unreadable)
 
 
 def predictions_of(

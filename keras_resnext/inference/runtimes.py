@@ -26,30 +26,197 @@ DEFAULT = "serving_default"
 Run = Callable[[Mapping[str, np.ndarray]], Mapping[str, Any]]
 
 OPERATIONS = frozenset(
-    """Abs Add AddN AddV2 All Any ArgMax Assert AvgPool BatchMatMulV2 BiasAdd BroadcastTo Cast Ceil
-    ClipByValue ConcatV2 Const Conv2D DepthwiseConv2dNative Einsum Elu EnsureShape Equal Erf Exp
-    ExpandDims Fill Floor FloorDiv FloorMod FusedBatchNormV3 GatherV2 Greater GreaterEqual Identity
-    IdentityN LeakyRelu Less LessEqual Log Log1p LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul
-    Max MaxPool Maximum Mean Min Minimum Mul Neg NoOp NotEqual Pack Pad PadV2 PartitionedCall
-    Placeholder Pow Prod Range RealDiv Relu Relu6 Reshape ResizeBicubic ResizeBilinear
-    ResizeNearestNeighbor Round Rsqrt ScaleAndTranslate Select SelectV2 Selu Shape Sigmoid Slice
-    Softmax Softplus Split SplitV Sqrt Square SquaredDifference Squeeze StatefulPartitionedCall
-    StopGradient StridedSlice Sub Sum Tanh Tile TopKV2 Transpose Unpack ZerosLike""".split()
+    [
+        "Abs",
+        "Add",
+        "AddN",
+        "AddV2",
+        "All",
+        "Any",
+        "ArgMax",
+        "Assert",
+        "AvgPool",
+        "BatchMatMulV2",
+        "BiasAdd",
+        "BroadcastTo",
+        "Cast",
+        "Ceil",
+        "ClipByValue",
+        "ConcatV2",
+        "Const",
+        "Conv2D",
+        "DepthwiseConv2dNative",
+        "Einsum",
+        "Elu",
+        "EnsureShape",
+        "Equal",
+        "Erf",
+        "Exp",
+        "ExpandDims",
+        "Fill",
+        "Floor",
+        "FloorDiv",
+        "FloorMod",
+        "FusedBatchNormV3",
+        "GatherV2",
+        "Greater",
+        "GreaterEqual",
+        "Identity",
+        "IdentityN",
+        "LeakyRelu",
+        "Less",
+        "LessEqual",
+        "Log",
+        "Log1p",
+        "LogSoftmax",
+        "LogicalAnd",
+        "LogicalNot",
+        "LogicalOr",
+        "MatMul",
+        "Max",
+        "MaxPool",
+        "Maximum",
+        "Mean",
+        "Min",
+        "Minimum",
+        "Mul",
+        "Neg",
+        "NoOp",
+        "NotEqual",
+        "Pack",
+        "Pad",
+        "PadV2",
+        "PartitionedCall",
+        "Placeholder",
+        "Pow",
+        "Prod",
+        "Range",
+        "RealDiv",
+        "Relu",
+        "Relu6",
+        "Reshape",
+        "ResizeBicubic",
+        "ResizeBilinear",
+        "ResizeNearestNeighbor",
+        "Round",
+        "Rsqrt",
+        "ScaleAndTranslate",
+        "Select",
+        "SelectV2",
+        "Selu",
+        "Shape",
+        "Sigmoid",
+        "Slice",
+        "Softmax",
+        "Softplus",
+        "Split",
+        "SplitV",
+        "Sqrt",
+        "Square",
+        "SquaredDifference",
+        "Squeeze",
+        "StatefulPartitionedCall",
+        "StopGradient",
+        "StridedSlice",
+        "Sub",
+        "Sum",
+        "Tanh",
+        "Tile",
+        "TopKV2",
+        "Transpose",
+        "Unpack",
+        "ZerosLike",
+    ]
 )
 """TensorFlow's operations that predictions may use: they compute, and touch nothing else."""
 ATEN = frozenset(
-    """_native_batch_norm_legit_no_training _to_copy adaptive_avg_pool2d add addmm alias amax
-    avg_pool2d cat clamp clone constant_pad_nd contiguous conv2d convolution detach div exp expand
-    flatten gelu hardtanh leaky_relu linear matmul max_pool2d mean mm mul pad permute pow relu
-    reshape rsqrt select sigmoid silu slice softmax split sqrt squeeze sub sum sym_size tanh to
-    transpose unsqueeze view""".split()
+    [
+        "_assert_tensor_metadata",
+        "_to_copy",
+        "adaptive_avg_pool2d",
+        "add",
+        "addmm",
+        "alias",
+        "amax",
+        "avg_pool2d",
+        "cat",
+        "clamp",
+        "clone",
+        "constant_pad_nd",
+        "contiguous",
+        "conv2d",
+        "convolution",
+        "detach",
+        "div",
+        "exp",
+        "expand",
+        "flatten",
+        "gelu",
+        "hardtanh",
+        "leaky_relu",
+        "lift_fresh_copy",
+        "linear",
+        "matmul",
+        "max_pool2d",
+        "mean",
+        "mm",
+        "mul",
+        "pad",
+        "permute",
+        "pow",
+        "relu",
+        "reshape",
+        "rsqrt",
+        "select",
+        "sigmoid",
+        "silu",
+        "slice",
+        "softmax",
+        "split",
+        "sqrt",
+        "squeeze",
+        "sub",
+        "sum",
+        "sym_size",
+        "tanh",
+        "to",
+        "transpose",
+        "unsqueeze",
+        "view",
+    ]
 )
 """PyTorch's, of `torch.ops.aten`."""
 LAYERS = frozenset(
-    """Activation Add AveragePooling2D BatchNormalization Concatenate Conv2D Dense DepthwiseConv2D
-    Flatten Functional GlobalAveragePooling2D GlobalMaxPooling2D InputLayer LayerNormalization
-    MaxPooling2D Multiply Normalization PReLU Permute ReLU Rescaling Reshape Resizing
-    SeparableConv2D Softmax Subtract UnitNormalization ZeroPadding2D""".split()
+    [
+        "Activation",
+        "Add",
+        "AveragePooling2D",
+        "BatchNormalization",
+        "Concatenate",
+        "Conv2D",
+        "Dense",
+        "DepthwiseConv2D",
+        "Flatten",
+        "Functional",
+        "GlobalAveragePooling2D",
+        "GlobalMaxPooling2D",
+        "InputLayer",
+        "LayerNormalization",
+        "MaxPooling2D",
+        "Multiply",
+        "Normalization",
+        "PReLU",
+        "Permute",
+        "ReLU",
+        "Rescaling",
+        "Reshape",
+        "Resizing",
+        "SeparableConv2D",
+        "Softmax",
+        "Subtract",
+        "UnitNormalization",
+        "ZeroPadding2D",
+    ]
 )
 """Keras', of `.keras` files, beside its initializers."""
 PLAIN_VALUES = ("__keras_tensor__", "__tensor__", "__numpy__", "__tuple__", "__slice__")
@@ -74,10 +241,7 @@ def saved_model(file: Path, trusted: bool) -> Run:
         else:
             # Not loaded: that would restore variables and read assets. What the answer depends on
             # is imported, and it has to be on the list.
-            needed = needed_for(graph, signatures[DEFAULT])
-            if strange := sorted({node.op for node in nodes(needed)} - OPERATIONS):
-                raise ValueError(f"it has operations that no export of ours has: {strange}")
-            tf.import_graph_def(needed, name="")
+            tf.import_graph_def(checked_graph(graph, signatures[DEFAULT]), name="")
 
     def run(request):
         answers = {}
@@ -111,7 +275,10 @@ def disable_xla() -> None:
 
 def nodes(graph: Any) -> list[Any]:
     """Return all nodes of a GraphDef, those in its functions too."""
-    return [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    return [
+        *graph.node,
+        *(node for function in graph.library.function for node in function.node_def),
+    ]
 
 
 def needs_xla(graph: Any) -> list[str]:
@@ -125,8 +292,12 @@ def needs_xla(graph: Any) -> list[str]:
     ]
 
 
-def needed_for(graph: Any, signature: Any) -> Any:
-    """Return the part of a GraphDef that the outputs of a signature depend on."""
+def checked_graph(graph: Any, signature: Any) -> Any:
+    """Return the part of a GraphDef that the outputs of a signature depend on.
+
+    Raises:
+        ValueError: an operation in it is not one of `OPERATIONS`.
+    """
     by_name = {node.name: node for node in graph.node}
     functions = {function.signature.name: function for function in graph.library.function}
     found: dict[str, Any] = {}
@@ -150,6 +321,8 @@ def needed_for(graph: Any, signature: Any) -> Any:
     part = type(graph)(versions=graph.versions)
     part.node.extend(found.values())
     part.library.function.extend(called.values())
+    if strange := {node.op for node in nodes(part)} - OPERATIONS - called.keys():
+        raise ValueError(f"it has operations that no export of ours has: {sorted(strange)}")
     return part
 
 
@@ -201,6 +374,7 @@ def check_keras(config: dict[str, Any]) -> None:
         known = (
             (module in ("keras", "keras.layers") and name in LAYERS | {"DTypePolicy"})
             or module == "keras.initializers"
+            or (module, name) == ("keras.src.models.functional", "Functional")
             or (module == "keras.src.ops.numpy" and name in LAYERS | {"GetItem", "Divide"})
         )
         if not (plain or known) or value.get("registered_name") not in (None, name):
@@ -241,7 +415,8 @@ def _check_program_part(value):
     target = str(value.get("target", ""))
     if value.get("use_pickle") or value.get("as_custom_obj") or value.get("guards_code"):
         raise ValueError("it holds pickled objects or code")
-    if not re.fullmatch(r"[su]?\d*", str(value.get("expr_str", ""))):
+    size = r"(Symbol\('[su]\d+'(, \w+=True)*\))?|[su]?\d+"
+    if not re.fullmatch(size, str(value.get("expr_str", ""))):
         raise ValueError(f"it holds the expression {value['expr_str']!r}")
     operation = re.fullmatch(r"torch\.ops\.aten\.(\w+)\.\w+", target)
     if "inputs" in value and target and not (operation and operation[1] in ATEN):
@@ -262,9 +437,7 @@ def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:
 
 def _one(compute: Callable[[np.ndarray], Any]) -> Run:
     """Of a format with one signature, that takes float32 and puts out logits."""
-    return lambda request: {
-        f"{DEFAULT}/logits": compute(np.asarray(request[DEFAULT], np.float32))
-    }
+    return lambda request: {f"{DEFAULT}/logits": compute(np.asarray(request[DEFAULT], np.float32))}
 
 
 RUNTIMES: dict[str, Callable[[Path, bool], Run]] = {
@@ -315,6 +488,8 @@ def _serve(file: Path, trusted: bool) -> None:
 
 
 if __name__ == "__main__":
-    for package in {"keras_resnext", "keras"} - ({"keras"} if sys.argv[1].endswith(".keras") else set()):
+    for package in {"keras_resnext", "keras"} - (
+        {"keras"} if sys.argv[1].endswith(".keras") else set()
+    ):
         sys.modules[package] = None  # type: ignore[assignment]
     _serve(Path(sys.argv[1]), sys.argv[2] == "trusted")
