@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_resnext.data import Dataset, Split
-from keras_resnext.data.official import read_official
-from keras_resnext.preprocessing import fitted
+from keras_resnext.preprocessing import whole_image
 from tests.peers import load_peers
 
 UNPACK = Path(__file__).resolve().parents[3] / "shared" / "cifar100" / "unpack.py"
@@ -16,18 +16,19 @@ UNPACK = Path(__file__).resolve().parents[3] / "shared" / "cifar100" / "unpack.p
 
 @pytest.fixture(scope="session")
 def cifar_folder(tmp_path_factory):
-    """The folder with the official cifar-100-python/ and cifar-100-python.tar.gz."""
+    """The folder with the official cifar-100-python/ and cifar-100-python.tar.gz.
+
+    Unpacking takes half a minute, so it is kept for later sessions; reading checks what it holds.
+    """
     if not UNPACK.is_file():
         pytest.skip(f"needs the real CIFAR-100, which {UNPACK} would unpack")
-    folder = tmp_path_factory.mktemp("cifar")
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, UNPACK, folder], check=True, env=environment)
+    folder = tmp_path_factory.getbasetemp().parent / "cifar100"
+    if not folder.exists():
+        new = tmp_path_factory.mktemp("cifar")
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        subprocess.run([sys.executable, UNPACK, new], check=True, env=environment)
+        new.rename(folder)
     return folder
-
-
-@pytest.fixture(scope="session")
-def raw(cifar_folder):
-    return read_official(cifar_folder)
 
 
 @pytest.fixture(scope="session")
@@ -50,17 +51,28 @@ def random_split(count, classes=4, size=8, seed=0):
 @pytest.fixture
 def dataset():
     train, validation, test = (random_split(n, seed=n) for n in (50, 12, 8))
-    preprocessing = fitted(8, (120, 125, 130), (60, 65, 70))
+    preprocessing = whole_image(8, (120, 125, 130), (60, 65, 70))
     return Dataset("random", train, validation, test, tuple("abcd"), tuple("xy"), preprocessing)
 
 
-def write_binary(raw, folder, count=None):
-    """Write the official binary files from samples and names."""
-    folder.mkdir(parents=True)
-    for split, name in ((raw.train, "train.bin"), (raw.test, "test.bin")):
-        labels = np.stack([split.superclass_labels, split.labels], axis=1).astype(np.uint8)
-        pixels = split.images.transpose(0, 3, 1, 2).reshape(len(split), -1)
-        (folder / name).write_bytes(np.concatenate([labels, pixels], axis=1)[:count].tobytes())
-    for names, kind in ((raw.class_names, "fine"), (raw.superclass_names, "coarse")):
-        (folder / f"{kind}_label_names.txt").write_text("\n".join(names) + "\n\n")
-    return folder
+def parts(dataset):
+    return dataset.train, dataset.validation, dataset.test
+
+
+def plain(number, size=8):
+    """An image of one color, which says its number at any size."""
+    return Image.new("RGB", (size, size), (number // 256, number % 256, 7))
+
+
+def numbers(split):
+    return [int(image[0, 0, 0]) * 256 + int(image[0, 0, 1]) for image in split.images]
+
+
+def write_classes(folder, counts, first=0):
+    """Write so many numbered images of each class."""
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(first, first + count):
+            plain(number).save(folder / name / f"{number}.png")
+        first += count
+    return first

@@ -1,3 +1,5 @@
+import math
+import random
 import sys
 
 import numpy as np
@@ -6,12 +8,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from keras_resnext.data import Augmentation, normalise
-from keras_resnext.data.augmentation import augment, draw, mirror, shift
+from keras_resnext.data import Augmentation, normalize
+from keras_resnext.data.augmentation import (
+    Blend,
+    augment,
+    draw,
+    draw_blend,
+    draw_boxes,
+    mirror,
+    mix,
+    reduce_size,
+    shift,
+)
 from keras_resnext.data.trivial import NAMES, transform_one
 
 MEAN, STD = (100.0, 120.0, 140.0), (50.0, 60.0, 70.0)
 BLACK = np.array([-2, -2, -2], np.float32)
+EVERYTHING = Augmentation(2, True, 15, policy="trivialaugment", erasing=0.5)
 
 
 def pixels(*shape, seed=0):
@@ -27,23 +40,16 @@ def run(images, augmentation, seed=0):
     return augment(images, augmentation, draws, MEAN, STD)
 
 
-def test_normalise_is_the_formula():
-    images = pixels(5, 6, 7, 3)
-    result = normalise(images, MEAN, STD)
-    assert result.dtype == np.float32
-    expected = (images.astype(np.float64) - MEAN) / STD
-    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-6)
+# Each operation
 
 
 def slow_shift(images, padding, tops, lefts, fill):
     count, height, width, _ = images.shape
     result = np.empty_like(images)
-    for i in range(count):
-        for y in range(height):
-            for x in range(width):
-                from_y, from_x = y + tops[i] - padding, x + lefts[i] - padding
-                inside = 0 <= from_y < height and 0 <= from_x < width
-                result[i, y, x] = images[i, from_y, from_x] if inside else fill
+    for i, y, x in np.ndindex(count, height, width):
+        from_y, from_x = y + tops[i] - padding, x + lefts[i] - padding
+        inside = 0 <= from_y < height and 0 <= from_x < width
+        result[i, y, x] = images[i, from_y, from_x] if inside else fill
     return result
 
 
@@ -68,60 +74,55 @@ def test_shift_is_the_slow_shift(count, height, width, padding, seed):
 
 def test_mirror_turns_only_the_chosen():
     images = pixels(3, 4, 5, 3)
-    result = mirror(images, np.array([True, False, True]))
-    np.testing.assert_array_equal(result[0], images[0][:, ::-1])
-    np.testing.assert_array_equal(result[1], images[1])
-    np.testing.assert_array_equal(result[2], images[2][:, ::-1])
-
-
-def test_nothing_asked_is_normalising_alone():
-    images = pixels(40, 8, 8, 3)
-    np.testing.assert_array_equal(run(images, Augmentation()), normalise(images, MEAN, STD))
+    expected = images.copy()
+    expected[[0, 2]] = expected[[0, 2], :, ::-1]
+    np.testing.assert_array_equal(mirror(images, np.array([True, False, True])), expected)
 
 
 def test_every_shift_and_both_sides_occur_and_nothing_else():
     image = pixels(1, 6, 6, 3)
-    batch = np.repeat(image, 400, axis=0)
-    result = run(batch, Augmentation(crop_padding=1, flip=True))
+    result = run(np.repeat(image, 400, axis=0), Augmentation(crop_padding=1, flip=True))
     padded = np.zeros((8, 8, 3), np.float32)
     candidates = set()
     for side in (1, -1):
-        padded[1:7, 1:7] = normalise(image, MEAN, STD)[0, :, ::side]
+        padded[1:7, 1:7] = normalize(image, MEAN, STD)[0, :, ::side]
         candidates |= {padded[y : y + 6, x : x + 6].tobytes() for y in range(3) for x in range(3)}
     assert len(candidates) == 18
     assert {sample.tobytes() for sample in result} == candidates
 
 
-@pytest.mark.parametrize(("colour", "value"), [("mean", 0 * BLACK), ("black", BLACK)])
-def test_the_padding_has_the_colour_asked_for(colour, value):
+@pytest.mark.parametrize(("color", "value"), [("mean", 0 * BLACK), ("black", BLACK)])
+def test_the_padding_has_the_color_asked_for(color, value):
     white = np.full((64, 4, 4, 3), 255, np.uint8)
     for augmentation in (
-        Augmentation(crop_padding=4, padding_colour=colour),
-        Augmentation(rotation_degrees=180, padding_colour=colour, interpolation="nearest"),
+        Augmentation(crop_padding=4, padding_color=color),
+        Augmentation(rotation_degrees=180, padding_color=color),
     ):
         found = np.unique(run(white, augmentation).reshape(-1, 3), axis=0)
-        expected = np.stack([value, normalise(white[:1, :1, :1], MEAN, STD)[0, 0, 0]])
+        expected = np.stack([value, normalize(white[:1, :1, :1], MEAN, STD)[0, 0, 0]])
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_angles_fill_the_range_and_stay_within_it():
-    # A bright dot right of the centre tells the angle by where it goes.
-    image = np.zeros((201, 201, 3), np.uint8)
-    image[99:102, 179:182] = 255
-    result = run(np.repeat(image[None], 100, axis=0), Augmentation(rotation_degrees=30))
-    bright = result[..., 0] - result[..., 0].min()
-    y, x = (np.arange(201) - 100) @ bright.sum(axis=2).T, (np.arange(201) - 100) @ bright.sum(1).T
-    degrees = np.rad2deg(np.arctan2(-y, x))
-    assert -30.5 < degrees.min() < -25
-    assert 25 < degrees.max() < 30.5
+def test_rotation_is_torchvisions_and_angles_fill_the_range(torchvision):
+    augmentation = Augmentation(rotation_degrees=15, padding_color="black")
+    images = pixels(300, 33, 32, 3)
+    found = run(images, augmentation)
+    degrees = draws_of(augmentation, 300, 33, 32).degrees
+    assert -15 <= degrees.min() < -14 < 14 < degrees.max() <= 15
+    for i in range(20):
+        expected = torchvision.transforms.functional.rotate(
+            Image.fromarray(images[i]), float(degrees[i])
+        )
+        np.testing.assert_array_equal(found[i], normalize(np.asarray(expected), MEAN, STD))
 
 
-@pytest.mark.parametrize(("colour", "fill"), [("mean", (100, 121, 140)), ("black", (0, 0, 0))])
-def test_flip_crop_policy_normalising_and_erasing_follow_in_this_order(colour, fill):
+@pytest.mark.parametrize(("color", "fill"), [("mean", (100, 121, 140)), ("black", (0, 0, 0))])
+@pytest.mark.parametrize("degrees", [0, 15])
+def test_flip_crop_policy_rotation_normalization_and_erasing_come_in_this_order(
+    color, fill, degrees
+):
     mean = (100.3, 120.6, 140.0)
-    augmentation = Augmentation(
-        crop_padding=2, flip=True, padding_colour=colour, policy="trivialaugment", erasing=0.5
-    )
+    augmentation = Augmentation(2, True, degrees, color, "trivialaugment", 0.5)
     images = pixels(60, 8, 8, 3)
     draws = draws_of(augmentation, 60)
     found = augment(images, augmentation, draws, mean, STD)
@@ -133,46 +134,29 @@ def test_flip_crop_policy_normalising_and_erasing_follow_in_this_order(colour, f
         top, left = draws.tops[i], draws.lefts[i]
         cropped = Image.fromarray(np.ascontiguousarray(padded[top : top + 8, left : left + 8]))
         name = NAMES[draws.operations[i]]
-        changed = np.asarray(transform_one(cropped, name, draws.magnitudes[i], fill))
+        changed = transform_one(cropped, name, draws.magnitudes[i], fill)
+        changed = np.asarray(changed.rotate(draws.degrees[i], fillcolor=fill))
         expected = (changed.astype(np.float64) - mean) / STD
         top, left, height, width = draws.boxes[i]
         expected[top : top + height, left : left + width] = 0
         np.testing.assert_allclose(found[i], expected, rtol=0, atol=1e-6, err_msg=name)
 
 
-def test_policy_and_erasing_change_no_other_draw():
+def test_an_option_changes_no_other_draw():
     plain, more = Augmentation(2, True, 15), Augmentation(2, True, 15, policy="trivialaugment")
-    both = Augmentation(2, True, 15, policy="trivialaugment", erasing=0.5)
-    for fewer, further, shared in ((plain, more, 4), (more, both, 6)):
+    for fewer, further, shared in ((plain, more, 4), (more, EVERYTHING, 6)):
         for a, b in zip(draws_of(fewer, 40)[:shared], draws_of(further, 40), strict=False):
             np.testing.assert_array_equal(a, b)
 
 
-def test_taken_draws_are_those_of_the_rows():
-    augmentation = Augmentation(2, True, 15, policy="trivialaugment", erasing=0.5)
+def test_draws_decide_everything_and_the_input_is_left_alone():
     images, rows = pixels(40, 8, 8, 3), np.array([39, 3, 4, 20])
-    draws = draws_of(augmentation, 40)
-    np.testing.assert_array_equal(
-        augment(images[rows], augmentation, draws.take(rows), MEAN, STD),
-        augment(images, augmentation, draws, MEAN, STD)[rows],
-    )
-
-
-def test_a_policy_without_pillow_is_refused_when_asked_for(monkeypatch):
-    monkeypatch.setitem(sys.modules, "PIL", None)
-    monkeypatch.setitem(sys.modules, "PIL.Image", None)
-    Augmentation()
-    with pytest.raises(ImportError, match=r'^TrivialAugment needs pillow.*-resnext\[scripts\]"$'):
-        Augmentation(policy="trivialaugment")
-
-
-def test_the_generator_decides_everything_and_the_input_is_left_alone():
-    images = pixels(40, 8, 8, 3)
     before = images.copy()
-    augmentation = Augmentation(2, True, 15, policy="trivialaugment", erasing=0.5)
-    first, again, other = (run(images, augmentation, seed) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, other)
+    draws = draws_of(EVERYTHING, 40)
+    found = augment(images, EVERYTHING, draws, MEAN, STD)
+    assert not np.array_equal(found, run(images, EVERYTHING, seed=1))
+    some = augment(images[rows], EVERYTHING, draws.take(rows), MEAN, STD)
+    np.testing.assert_array_equal(some, found[rows])
     np.testing.assert_array_equal(images, before)
 
 
@@ -181,15 +165,152 @@ def test_the_generator_decides_everything_and_the_input_is_left_alone():
     [
         ("crop_padding", -1),
         ("crop_padding", 1.5),
-        ("rotation_degrees", -15),
         ("rotation_degrees", 181),
-        ("padding_colour", "grey"),
-        ("interpolation", "bicubic"),
+        ("padding_color", "gray"),
         ("policy", "randaugment"),
-        ("erasing", -0.1),
         ("erasing", 1.5),
+        ("mixup", -0.1),
+        ("cutmix", math.nan),
+        ("small_sizes", (24, 16)),
+        ("small_until", (3,)),
     ],
 )
 def test_fields_are_checked(field, value):
-    with pytest.raises(ValueError, match=f"^{field}: expected .* got {value!r}$"):
+    with pytest.raises(ValueError, match=f"^{field}: expected .* got ") as error:
         Augmentation(**{field: value})
+    assert str(error.value).endswith(f"got {value!r}")
+
+
+def test_what_needs_pillow_is_refused_when_asked_for(monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    Augmentation(4, True)
+    for options in ({"policy": "trivialaugment"}, {"rotation_degrees": 15}):
+        with pytest.raises(ImportError, match=r'needs pillow.*"keras-resnext\[train\]"$'):
+            Augmentation(**options)
+
+
+# Erasing
+
+
+def slow_box(height, width, rng):
+    """The algorithm of torchvision's RandomErasing, one image at a time."""
+    for _ in range(10):
+        area = height * width * rng.uniform(0.02, 0.33)
+        aspect = math.exp(rng.uniform(math.log(0.3), math.log(3.3)))
+        h, w = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if h < height and w < width:
+            return rng.randint(0, height - h), rng.randint(0, width - w), h, w
+    return 0, 0, 0, 0
+
+
+# In the flat images most rectangles are too high: they are drawn again, some ten times in vain.
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (4, 48), (1, 1)])
+def test_boxes_are_distributed_as_the_slow_ones(height, width):
+    rng = random.Random(1)
+    slow = np.array([slow_box(height, width, rng) for _ in range(4000)])
+    fast = draw_boxes(4000, height, width, 1.0, np.random.default_rng(2))
+    assert (fast >= 0).all()
+    assert (fast[:, 0] + fast[:, 2]).max() <= height
+    assert (fast[:, 1] + fast[:, 3]).max() <= width
+    for summary in (np.mean, np.std):
+        scale = np.array([height, width, height, width])
+        np.testing.assert_allclose(summary(fast, 0) / scale, summary(slow, 0) / scale, atol=0.03)
+    areas = [(boxes[:, 2] * boxes[:, 3]).mean() / (height * width) for boxes in (slow, fast)]
+    assert areas[0] == pytest.approx(areas[1], abs=0.01)
+
+
+def test_as_many_are_erased_as_asked_for():
+    boxes = (draw_boxes(5000, 32, 32, p, np.random.default_rng(0)) for p in (0.0, 0.25, 1.0))
+    assert [np.mean(each[:, 2] > 0) for each in boxes] == [0, pytest.approx(0.25, abs=0.03), 1]
+
+
+# Mixing
+
+HEIGHT, WIDTH = 6, 8
+
+
+def blends(count=3000, height=HEIGHT, width=WIDTH, **alphas):
+    rng = np.random.default_rng(1)
+    return [draw_blend(Augmentation(**alphas), height, width, rng) for _ in range(count)]
+
+
+@pytest.mark.parametrize(
+    "blend",
+    [Blend(0.3), Blend(1 - 6 / 48, (slice(1, 3), slice(4, 7))), Blend(1.0, (slice(2, 2),) * 2)],
+)
+def test_each_sample_is_mixed_with_the_one_before_it(blend):
+    rng = np.random.default_rng(0)
+    images = rng.random((5, HEIGHT, WIDTH, 3), np.float32)
+    labels = np.eye(3, dtype=np.float32)[rng.integers(0, 3, 5)]
+    before = images.copy()
+    found = mix(images, labels, blend)
+    assert found[0].dtype == found[1].dtype == np.float32
+    own = np.full((HEIGHT, WIDTH, 1), blend.weight)
+    if blend.box is not None:
+        own[:] = 1
+        own[blend.box] = 0
+    expected = own * images[1:] + (1 - own) * images[:-1]
+    np.testing.assert_allclose(found[0], expected, atol=1e-6)
+    expected = blend.weight * labels[1:] + (1 - blend.weight) * labels[:-1]
+    np.testing.assert_allclose(found[1], expected, atol=1e-6)
+    np.testing.assert_array_equal(images, before)
+
+
+@pytest.mark.parametrize("alpha", [0.2, 4.0])
+def test_mixup_draws_weights_from_the_beta_distribution(alpha):
+    drawn = blends(mixup=alpha)
+    weights = np.array([blend.weight for blend in drawn])
+    assert all(blend.box is None for blend in drawn)
+    assert weights.mean() == pytest.approx(0.5, abs=0.05)
+    assert weights.var() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.15)
+
+
+def slow_cut(alpha, height, width, rng):
+    """The algorithm of torchvision's CutMix."""
+    lam = rng.betavariate(alpha, alpha)
+    x, y = rng.randrange(width), rng.randrange(height)
+    half_width, half_height = (int(0.5 * math.sqrt(1 - lam) * n) for n in (width, height))
+    top, bottom = max(y - half_height, 0), min(y + half_height, height)
+    left, right = max(x - half_width, 0), min(x + half_width, width)
+    return top, bottom, left, right
+
+
+@pytest.mark.parametrize("alpha", [0.3, 1.0])
+def test_cutmix_is_torchvisions_and_weights_by_the_true_area(alpha):
+    rng = random.Random(2)
+    slow = np.array([slow_cut(alpha, 24, 32, rng) for _ in range(3000)])
+    drawn = blends(3000, 24, 32, cutmix=alpha)
+    fast = np.array([(r.start, r.stop, c.start, c.stop) for _, (r, c) in drawn])
+    for summary in (np.mean, np.std):
+        np.testing.assert_allclose(summary(fast, 0), summary(slow, 0), atol=1.0)
+    areas = [np.prod([b[:, 1] - b[:, 0], b[:, 3] - b[:, 2]], axis=0) / 768 for b in (slow, fast)]
+    assert areas[0].mean() == pytest.approx(areas[1].mean(), abs=0.025)
+    np.testing.assert_allclose([blend.weight for blend in drawn], 1 - areas[1])
+
+
+def test_with_both_each_comes_half_the_time_and_without_none():
+    cut = [blend.box is not None for blend in blends(mixup=0.2, cutmix=1.0)]
+    assert np.mean(cut) == pytest.approx(0.5, abs=0.06)
+    assert blends(1) == [Blend(1.0)]
+    assert not Augmentation().mixes
+
+
+# Small sizes
+
+
+def test_each_new_pixel_is_the_mean_of_what_it_covers():
+    images = np.arange(2 * 4 * 4 * 3, dtype=np.float32).reshape(2, 4, 4, 3)
+    expected = images.reshape(2, 2, 2, 2, 2, 3).mean(axis=(2, 4))
+    np.testing.assert_allclose(reduce_size(images, 2), expected, rtol=1e-6)
+    # 4 pixels to 3: the first covers one pixel and a third of the next.
+    row = reduce_size(np.tile(np.float32([0, 3, 6, 9]).reshape(1, 1, 4, 1), (1, 4, 1, 1)), 3)
+    np.testing.assert_allclose(row[0, 0, :, 0], [0.75, 4.5, 8.25], rtol=1e-6)
+    with pytest.raises(ValueError, match="small_sizes: expected at most the images' 4 pixels"):
+        reduce_size(images, 8)
+
+
+def test_sizes_grow_with_the_epochs():
+    augmentation = Augmentation(small_sizes=(16, 24), small_until=(2, 5))
+    found = [augmentation.size_in(epoch) for epoch in (0, 1, 2, 4, 5, 9)]
+    assert found == [16, 16, 24, 24, None, None]

@@ -1,22 +1,11 @@
 import numpy as np
 import pytest
+from PIL import Image
 
-from keras_resnext.data import Split
-from tests.data.conftest import random_split
-
-
-def test_a_dataset_knows_its_shape(dataset):
-    assert dataset.num_classes == 4
-    assert dataset.input_shape == (8, 8, 3)
-    assert len(dataset.train) == 50
-
-
-def test_take_keeps_images_and_labels_together():
-    split = random_split(6)
-    taken = split.take(np.array([4, 1]))
-    np.testing.assert_array_equal(taken.images, split.images[[4, 1]])
-    assert taken.labels.tolist() == [0, 1]
-    assert taken.superclass_labels.tolist() == [0, 0]
+from keras_resnext.data import Split, dataset, load_dataset, safe_name, write_examples
+from keras_resnext.data.dataset import check_class_names, ranked, sort_by_content
+from keras_resnext.preprocessing import whole_image
+from tests.data.conftest import random_split, write_classes
 
 
 @pytest.mark.parametrize(
@@ -36,3 +25,115 @@ def test_a_malformed_array_is_named(field, change):
     arrays[field] = change(arrays[field])
     with pytest.raises(ValueError, match=f"^{field}: expected"):
         Split(**arrays)
+
+
+# Order and split by content
+
+
+def with_copies(split, pairs):
+    images = split.images.copy()
+    for source, copy in pairs:
+        images[copy] = images[source]
+    return Split(images, split.labels, split.superclass_labels)
+
+
+def test_the_order_does_not_depend_on_the_order_given():
+    # 0 and 5 are one image under two labels, 2 and 6 are equal samples.
+    split = with_copies(random_split(40), [(0, 5), (2, 6)])
+    order = np.random.default_rng(1).permutation(40)
+    (first, first_keys), (second, second_keys) = map(sort_by_content, (split, split.take(order)))
+    assert first_keys == second_keys
+    for name in ("images", "labels", "superclass_labels"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+
+
+def test_what_is_held_out_goes_by_content_class_and_seed(monkeypatch):
+    def chosen(split):
+        split, keys = sort_by_content(split)
+        rows = ranked(keys, split.labels)
+        assert all((split.labels[members] == label).all() for label, members in rows.items())
+        return {label: [split.images[i].tobytes() for i in rows[label][:3]] for label in rows}
+
+    split = random_split(80)
+    first = chosen(split)
+    assert first == chosen(split.take(np.random.default_rng(2).permutation(80)))
+    monkeypatch.setattr(dataset, "SPLIT_SEED", 1)
+    assert first != chosen(split)
+
+
+def test_copies_are_never_held_out_even_under_another_label():
+    split, keys = sort_by_content(with_copies(random_split(16), [(0, 4), (1, 2)]))
+    rows = ranked(keys, split.labels)
+    assert [len(rows[label]) for label in range(4)] == [2, 3, 3, 4]
+    held_out = {split.images[i].tobytes() for members in rows.values() for i in members}
+    assert len(held_out) == 12
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("two\nlines", r"'two\\nlines' has a line break"),
+        ("bell\a", "control character"),
+        ("\x85", "line break"),
+        ("a\u2028b", "line break"),
+        ("caf\udce9", r"'caf\\udce9' is not UTF-8"),
+        (" ", "has 0 characters"),
+        (201 * "x", "has 201 characters, expected 1 to 200"),
+    ],
+)
+def test_names_that_would_break_files_and_tables_are_refused(name, reason):
+    with pytest.raises(dataset.DatasetError, match=f"^data_dir: the class name .*{reason}"):
+        check_class_names(("cat", name))
+
+
+def test_other_names_are_names():
+    check_class_names((r"$\badmacro$", "한국어", "a b", "a_b", "<b>", "-x", "نمی‌خواهم", 200 * "x"))
+    with pytest.raises(dataset.DatasetError, match="got 'a' twice"):
+        check_class_names(("a", "b", "a"))
+
+
+def test_file_names_are_safe_and_one_per_class():
+    names = ("cat", "a b", "a_b", "a/b", r"$\x$", "한국어", 250 * "x", 249 * "x", "..", "CON.png")
+    found = [safe_name(name) for name in names]
+    assert len(set(found)) == len(names)
+    assert found[0] == "cat"
+    assert found[5] == "한국어"
+    assert all(len(name) < 60 and not set(name) & set("/\\.$ ") for name in found)
+
+
+def test_examples_are_the_first_test_images(dataset, tmp_path):
+    object.__setattr__(dataset, "class_names", ("a b", "a_b", "c", "d"))
+    write_examples(tmp_path, dataset, most=3)
+    found = sorted(path.name for path in (tmp_path / "examples").iterdir())
+    assert found == sorted(f"{safe_name(name)}.png" for name in ("a b", "a_b", "c"))
+    image = np.asarray(Image.open(tmp_path / "examples" / "c.png"))
+    np.testing.assert_array_equal(image, dataset.test.images[2])
+
+
+# load_dataset
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("cifar10",), "dataset: expected one of cifar100, demo, folder, imagenet, got 'cifar10'"),
+        (("demo", "x"), "data_dir: 'demo' is synthetic and reads none, got 'x'"),
+        (("folder",), "data_dir: 'folder' reads images of your own"),
+        (("imagenet", "x"), "preprocessing: 'imagenet' needs the size"),
+        (("cifar100", None, whole_image(8)), "preprocessing: the images of 'cifar100' have a fix"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_named(arguments, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        load_dataset(*arguments)
+
+
+def test_folders_load_by_name(tmp_path):
+    write_classes(tmp_path / "a", {"cat": 3, "dog": 3})
+    write_classes(tmp_path / "b", {"n01440764": 1})
+    for name, folder in (("folder", "a"), ("imagenet", "b")):
+        found = load_dataset(name, tmp_path / folder, whole_image(5))
+        assert (found.name, found.input_shape) == (name, (5, 5, 3))

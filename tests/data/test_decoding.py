@@ -1,30 +1,34 @@
+import os
+import sys
+import warnings
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from keras_resnext.data.decoding import LONGEST, decode, resize_and_crop
-from keras_resnext.preprocessing import Preprocessing, fitted
+from keras_resnext.data import decode_files, image_to_square
+from keras_resnext.data.decoding import LONGEST
+from keras_resnext.preprocessing import Preprocessing, whole_image
+from tests.data.conftest import plain
 from tests.photographs import FILES, photograph
 
-# Of published weights: torchvision's two, timm's with crops of 0.875, 0.95 and all, and small ones.
-PREPROCESSINGS = [
-    Preprocessing(224, 256, "bilinear"),
-    Preprocessing(224, 232, "bilinear"),
-    Preprocessing(224, 235, "bicubic"),
-    Preprocessing(288, 288, "bicubic"),
-    Preprocessing(15, 17, "bilinear"),
-    Preprocessing(16, 23, "bicubic"),
-]
-SIZES = [(60, 90), (91, 60), (61, 77), (32, 32), (9, 15), (40, 600), (603, 41), (1, 7), (1, 1)]
+SIZE = 8
 
 
-def noise(height, width):
-    shape = (height, width, 3)
-    return Image.fromarray(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
+def noise(height=SIZE, width=SIZE, channels=3):
+    shape = (height, width, channels) if channels > 1 else (height, width)
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
-def prepared(image, preprocessing):
-    return np.asarray(resize_and_crop(image, preprocessing))
+def decoded(image, path, **options):
+    """Save the image and decode the file."""
+    image.save(path, **options)
+    (found,), unreadable = decode_files([path], whole_image(SIZE))
+    assert not unreadable
+    return found
+
+
+# Resizing and cropping
 
 
 def by_torchvision(torchvision, image, preprocessing):
@@ -34,21 +38,25 @@ def by_torchvision(torchvision, image, preprocessing):
     return np.asarray(crop(resize(image)))
 
 
-@pytest.mark.parametrize("preprocessing", PREPROCESSINGS)
-@pytest.mark.parametrize("name", FILES)
-def test_photographs_become_what_torchvision_makes_of_them(torchvision, name, preprocessing):
-    image = photograph(name)
-    for turned in (image, image.transpose(Image.Transpose.ROTATE_90)):
-        expected = by_torchvision(torchvision, turned, preprocessing)
-        np.testing.assert_array_equal(prepared(turned, preprocessing), expected)
-
-
-@pytest.mark.parametrize("preprocessing", PREPROCESSINGS[-2:])
-@pytest.mark.parametrize("size", SIZES)
-def test_any_size_becomes_what_torchvision_makes_of_it(torchvision, size, preprocessing):
-    image = noise(*size)
-    expected = by_torchvision(torchvision, image, preprocessing)
-    np.testing.assert_array_equal(prepared(image, preprocessing), expected)
+@pytest.mark.parametrize(
+    "preprocessing",
+    [
+        Preprocessing(224, 232, "bilinear"),
+        Preprocessing(224, 235, "bicubic"),
+        Preprocessing(288, 288, "bicubic"),
+        Preprocessing(15, 17, "bilinear"),
+        Preprocessing(16, 23, "bicubic"),
+    ],
+)
+def test_images_become_what_torchvision_makes_of_them(torchvision, preprocessing):
+    images = [photograph(name) for name in FILES]
+    images += [image.transpose(Image.Transpose.ROTATE_90) for image in images]
+    if preprocessing.image_size < 20:
+        sizes = [(60, 90), (91, 60), (32, 32), (9, 15), (40, 600), (603, 41), (1, 7), (1, 1)]
+        images += [Image.fromarray(noise(*size)) for size in sizes]
+    for image in images:
+        expected = by_torchvision(torchvision, image, preprocessing)
+        np.testing.assert_array_equal(image_to_square(image, preprocessing), expected)
 
 
 @pytest.mark.parametrize("version", ["IMAGENET1K_V1", "IMAGENET1K_V2"])
@@ -59,9 +67,8 @@ def test_the_transforms_that_torchvision_ships_with_its_weights(torchvision, ver
     )
     image = photograph("grace_hopper")
     mean, std = (np.divide(x, 255)[:, None, None] for x in (preprocessing.mean, preprocessing.std))
-    pixels = 255 * (transforms(image).numpy() * std + mean)
-    expected = pixels.transpose(1, 2, 0)
-    np.testing.assert_allclose(prepared(image, preprocessing), expected, atol=1e-3)
+    expected = 255 * (transforms(image).numpy() * std + mean).transpose(1, 2, 0)
+    np.testing.assert_allclose(image_to_square(image, preprocessing), expected, atol=1e-3)
 
 
 @pytest.mark.parametrize(("crop", "resize_size"), [(0.875, 256), (0.95, 235), (1.0, 224)])
@@ -73,35 +80,136 @@ def test_the_transforms_that_timm_makes(timm_data, crop, resize_size, interpolat
     image = photograph("grace_hopper")
     expected = transform(image).numpy().transpose(1, 2, 0)
     preprocessing = Preprocessing(224, resize_size, interpolation)
-    np.testing.assert_array_equal(prepared(image, preprocessing), expected)
+    np.testing.assert_array_equal(image_to_square(image, preprocessing), expected)
 
 
-@pytest.mark.parametrize(
-    ("size", "preprocessing", "scaled", "corner"),
-    [
-        ((60, 90), Preprocessing(20, 24, "bilinear"), (24, 36), (2, 8)),
-        ((91, 60), Preprocessing(10, 11, "bicubic"), (16, 11), (3, 0)),  # halves go to the even
-        ((32, 32), fitted(16), (16, 16), (0, 0)),
-        ((9, 15), fitted(18), (18, 30), (0, 6)),
-    ],
-)
-def test_a_file_is_scaled_then_cropped_at_its_centre(tmp_path, size, preprocessing, scaled, corner):
-    image = noise(*size)
-    image.save(tmp_path / "x.png")
-    resampling = Image.Resampling[preprocessing.interpolation.upper()]
-    whole = np.asarray(image.resize(scaled[::-1], resampling))
-    (top, left), side = corner, preprocessing.image_size
-    (found,), unreadable = decode([tmp_path / "x.png"], preprocessing)
-    np.testing.assert_array_equal(found, whole[top : top + side, left : left + side])
-    assert not unreadable
-
-
-def test_of_a_long_strip_the_middle_is_scaled(tmp_path):
-    """Scaled whole it would be of 30 billion pixels."""
+def test_of_a_long_strip_the_middle_is_resized():
+    """Resized whole it would have 30 billion pixels."""
     ramp = np.linspace(0, 255, 2 * LONGEST).astype(np.uint8)
     strip = np.zeros((60_000, 2, 3), np.uint8)
     strip[30_000 - LONGEST : 30_000 + LONGEST] = ramp[:, None, None]
-    Image.fromarray(strip).save(tmp_path / "x.png")
-    (found,), _ = decode([tmp_path / "x.png"], fitted(1000))
+    found = np.asarray(image_to_square(Image.fromarray(strip), whole_image(1000)))
     assert found[0].max() < found[-1].min()
     assert found[500].mean() == pytest.approx(127.5, abs=2)
+
+
+# Formats and modes
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "webp", "gif", "jpg"])
+def test_formats_are_read_whatever_the_name(tmp_path, suffix):
+    image = Image.new("RGB", (SIZE, SIZE), (200, 30, 60))
+    options = {"webp": {"lossless": True}, "jpg": {"quality": 95}}.get(suffix, {})
+    result = decoded(image, tmp_path / f"x.{suffix}", **options)
+    np.testing.assert_allclose(result, np.asarray(image), atol=2 if suffix == "jpg" else 0)
+    (tmp_path / f"x.{suffix}").rename(tmp_path / "x")
+    (again,), _ = decode_files([tmp_path / "x"], whole_image(SIZE))
+    np.testing.assert_array_equal(again, result)
+
+
+def test_gray_one_bit_and_16_bits_become_rgb(tmp_path):
+    gray = noise(channels=1)
+    wide = np.random.default_rng(0).integers(0, 65536, (SIZE, SIZE)).astype(np.uint16)
+    for pixels, expected in ((gray, gray), (gray > 127, (gray > 127) * 255), (wide, wide // 256)):
+        for suffix in ("png", "tif"):
+            result = decoded(Image.fromarray(pixels), tmp_path / f"x.{suffix}")
+            np.testing.assert_array_equal(result, np.stack([expected] * 3, axis=-1))
+
+
+def test_cmyk_becomes_rgb(tmp_path):
+    pixels = noise(channels=4)
+    result = decoded(Image.fromarray(pixels, "CMYK"), tmp_path / "x.tif")
+    ink = pixels / 255
+    np.testing.assert_allclose(result, 255 * (1 - ink[..., :3]) * (1 - ink[..., 3:]), atol=1)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_what_is_transparent_shows_white(tmp_path, channels):
+    pixels = noise(channels=channels)
+    result = decoded(Image.fromarray(pixels), tmp_path / "x.png")
+    opacity = pixels[..., -1:] / 255
+    expected = pixels[..., :-1] * opacity + 255 * (1 - opacity)
+    np.testing.assert_allclose(result, np.broadcast_to(expected, result.shape), atol=1)
+
+
+def test_a_transparent_color_of_a_palette_shows_white(tmp_path):
+    index = np.arange(SIZE * SIZE, dtype=np.uint8).reshape(SIZE, SIZE) % 4
+    palette = np.array([[250, 0, 0], [0, 250, 0], [0, 0, 250], [9, 8, 7]], np.uint8)
+    image = Image.fromarray(index).convert("L")
+    image.putpalette(palette.tobytes())
+    np.testing.assert_array_equal(decoded(image, tmp_path / "x.png"), palette[index])
+    holed = decoded(image, tmp_path / "y.png", transparency=2)
+    palette[2] = 255
+    np.testing.assert_array_equal(holed, palette[index])
+
+
+def test_of_an_animation_the_first_frame_counts(tmp_path):
+    frames = [Image.new("RGB", (SIZE, SIZE), color) for color in ("red", "blue")]
+    result = decoded(frames[0], tmp_path / "x.gif", save_all=True, append_images=frames[1:])
+    assert (result == (255, 0, 0)).all()
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "webp"])
+@pytest.mark.parametrize(
+    ("orientation", "upright"),
+    [
+        (1, lambda x: x),
+        (2, np.fliplr),
+        (3, lambda x: np.rot90(x, 2)),
+        (4, np.flipud),
+        (5, lambda x: x.transpose(1, 0, 2)),
+        (6, lambda x: np.rot90(x, -1)),
+        (7, lambda x: np.rot90(x, 2).transpose(1, 0, 2)),
+        (8, np.rot90),
+    ],
+)
+def test_exif_orientation_is_applied_once(tmp_path, suffix, orientation, upright):
+    pixels = noise(height=3 * SIZE, width=SIZE)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if suffix == "webp" else {}
+    result = decoded(Image.fromarray(pixels), tmp_path / f"x.{suffix}", exif=exif, **options)
+    np.testing.assert_array_equal(result, upright(pixels[SIZE : 2 * SIZE]))
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0II*\0\x08\0\0\0\xff\xff", b"Exif\0\0garbage", b"x"])
+def test_corrupt_exif_keeps_no_image_back_and_warns_of_nothing(tmp_path, exif):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = decoded(plain(5), tmp_path / "x.jpg", exif=exif, quality=95)
+    np.testing.assert_allclose(found[0, 0], (0, 5, 7), atol=3)
+    assert not caught
+
+
+# What cannot be read
+
+
+def test_what_cannot_be_read_leaves_no_gap_and_is_explained(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    paths = [tmp_path / f"{number}" for number in range(9)]
+    for number, path in enumerate(paths[:4]):
+        plain(number).save(path, "PNG")
+    paths[1].write_bytes(paths[1].read_bytes()[:45])
+    paths[4].write_text("no image")
+    Image.new("RGB", (15, 10)).save(paths[5], "PNG")  # of which Pillow would only warn
+    Image.fromarray(np.zeros((SIZE, SIZE), np.float32)).save(paths[6], "TIFF")
+    os.mkfifo(paths[7])
+    images, unreadable = decode_files(paths, whole_image(SIZE))
+    assert images[:, 0, 0, 1].tolist() == [0, 2, 3]
+    reasons = {path.name: reason for path, reason in unreadable.items()}
+    assert list(reasons) == ["1", "4", "5", "6", "7", "8"]
+    for name, reason in {
+        "4": "no JPEG, PNG, WebP, GIF, BMP or TIFF image",
+        "5": "Image size (150 pixels) exceeds limit of 100 pixels",
+        "6": "32-bit pixels",
+        "7": "no regular file",
+        "8": "[Errno 2] No such file",
+    }.items():
+        assert reasons[name].startswith(reason)
+
+
+def test_without_pillow_the_error_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    with pytest.raises(ImportError, match=r'needs pillow. Type: pip install "keras-resnext\[trai'):
+        decode_files([tmp_path], whole_image(8))
