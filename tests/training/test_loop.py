@@ -1,0 +1,404 @@
+import json
+import re
+import signal
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+from keras_resnext import backend, data, from_preset, open_checkpoint, write_checkpoint
+from keras_resnext.files import locked
+from keras_resnext.training import (
+    RECIPES,
+    CheckpointError,
+    Diverged,
+    Interrupted,
+    RunError,
+    RunOptions,
+    dry_run,
+    read_run,
+    shortened,
+    train,
+)
+from keras_resnext.training.network import build_network, resolve
+from tests.training.same_run import LAST, Killed, assert_same_run, at_step, kill, rows
+from tests.training.tiny import SETTINGS, shrink, tiny_demo
+
+RESUME = RunOptions(resume=True)
+ONCE = pytest.mark.skipif(backend.NAME != "tensorflow", reason="the same on each backend")
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    shrink(monkeypatch)
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run without interruption."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    with pytest.MonkeyPatch.context() as patch:
+        shrink(patch)
+        train(SETTINGS, folder, RunOptions())
+    return folder
+
+
+@pytest.fixture
+def copied(whole, tmp_path):
+    """A copy of that run, with only the first epoch's checkpoint."""
+    import shutil
+
+    shutil.copytree(whole, tmp_path / "run")
+    (tmp_path / "run" / LAST).unlink()
+    return tmp_path / "run"
+
+
+def test_leaves_a_checkpoint_and_its_records(whole):
+    names = {path.name for path in whole.iterdir() if not path.name.startswith(".")}
+    assert names == {
+        "checkpoints",
+        "config.json",
+        "curves.png",
+        "examples",
+        "history.csv",
+        "last.safetensors",
+        "model.safetensors",
+        "report.md",
+        "results.json",
+        "settings.toml",
+    }
+    run = read_run(whole)
+    assert [row["epoch"] for row in run.history] == [1, 2]
+    assert {row["backend"] for row in run.history} == {backend.NAME}
+    assert run.results["environment"]["packages"]["keras"] == keras.__version__
+    assert run.results["backends"][backend.NAME]["epochs"] == 2
+    assert run.settings == resolve(SETTINGS)
+
+
+def test_the_checkpoint_has_the_accuracy_of_the_results(whole):
+    dataset, results = tiny_demo(), json.loads((whole / "results.json").read_text())
+    checkpoint = open_checkpoint(whole)
+    assert checkpoint.class_names == dataset.class_names
+    assert checkpoint.preprocessing.mean == pytest.approx(dataset.preprocessing.mean)
+    assert checkpoint.accuracy["demo top-1"] == results["test_accuracy_best"]
+    model = from_preset(whole)
+    images = next(iter(data.Batches(dataset.test, dataset, batch_size=12)))[0]
+    ranked = np.argsort(-model.predict(images, verbose=0), axis=1)
+    hits = ranked[:, :5] == dataset.test.labels[:, None]
+    assert hits[:, 0].mean() == pytest.approx(results["test_accuracy_best"])
+    assert hits.any(axis=1).mean() == pytest.approx(results["test_top5_accuracy_best"])
+
+
+def test_killed_and_interrupted_and_resumed_equals_uninterrupted(whole, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+
+    at_step(monkeypatch, 0, 3, kill)  # the last checkpoint is from step 2
+    with pytest.raises(Killed):
+        train(SETTINGS, folder, RunOptions(checkpoint_every=2))
+
+    # A signal before the last step of an epoch: validation still runs.
+    at_step(monkeypatch, 0, 4, lambda _: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(Interrupted, match="SIGINT"):
+        train(SETTINGS, folder, RESUME)
+    assert len(rows(folder)) == 1
+
+    at_step(monkeypatch, 1, 0, lambda _: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        train(SETTINGS, folder, RESUME)
+
+    assert not read_run(folder).results
+    assert "Unfinished: 1 of 2 epochs" in (folder / "report.md").read_text()
+    at_step(monkeypatch, -1, -1, kill)
+    train(SETTINGS, folder, RESUME)
+    assert_same_run(folder, whole)
+
+
+EVERYTHING = dict(
+    accumulate_steps=2,
+    clip_norm=1.0,
+    ema_decay=0.5,
+    label_smoothing=0.1,
+    class_weights="balanced",
+    frozen_epochs=0.4,
+    backbone_rate=0.5,
+    layer_decay=0.5,
+    mixup=0.2,
+    cutmix=1.0,
+    erasing=0.5,
+    policy="trivialaugment",
+    deterministic=True,
+    small_sizes=(24,),
+    small_until=(1,),
+)
+
+
+def test_everything_on_resumes_exactly(tmp_path, monkeypatch):
+    network = build_network(resolve(SETTINGS), tiny_demo())
+    write_checkpoint(tmp_path / "initial", network, preprocessing=None, class_names=None)
+    half = backend.NAME == "tensorflow"
+    settings = SETTINGS.change(
+        **EVERYTHING,
+        precision="mixed_float16" if half else "mixed_bfloat16",
+        weights=str(tmp_path / "initial"),
+        freeze_batch_norm=not half,
+    )
+    train(settings, tmp_path / "whole", RunOptions())
+
+    at_step(monkeypatch, 1, 3, kill)
+    with pytest.raises(Killed):
+        train(settings, tmp_path / "killed", RunOptions(checkpoint_every=1))
+    at_step(monkeypatch, -1, -1, kill)
+    train(settings, tmp_path / "killed", RESUME)
+    assert_same_run(tmp_path / "killed", tmp_path / "whole")
+    checkpoint = load_file(tmp_path / "whole" / LAST)
+    assert {str(array.dtype) for array in checkpoint.values()} <= {"float32", "int32", "int64"}
+
+
+@ONCE
+@pytest.mark.parametrize("name", [name for name in RECIPES if name != "finetune"])
+def test_each_recipe_runs_for_one_epoch(name, tmp_path):
+    """`train.py --epochs 1` is the first thing that one types."""
+    settings, _ = shortened(RECIPES[name], 1)
+    tiny = settings.change(dataset="demo", model="resnext11", cardinality=2, base_width=4)
+    results = train(tiny.change(batch_size=12), tmp_path / "run", RunOptions())
+    assert results["epochs"] == 1
+
+
+@pytest.fixture
+def photographs(tmp_path, monkeypatch):
+    """Two classes of pictures of several sizes."""
+    split = tiny_demo().train
+    for label, name in enumerate(("cat", "dog")):
+        folder = tmp_path / "photographs" / name
+        folder.mkdir(parents=True)
+        images = split.images[split.labels == label]
+        for number, image in enumerate([*images, *images[:, ::-1]]):
+            Image.fromarray(image).resize((40 + number, 30)).save(folder / f"{number}.png")
+    monkeypatch.undo()  # the real loader
+    shrink(monkeypatch)
+    monkeypatch.setattr(data, "load_dataset", LOAD)
+    return tmp_path / "photographs"
+
+
+LOAD = data.load_dataset
+
+
+def differing_layers(one, other, kind):
+    """Layers of the backbone of which some variables differ."""
+    return {
+        layer.name
+        for layer in one.layers[1:-1]
+        for mine, theirs in zip(
+            getattr(layer, kind), getattr(other.get_layer(layer.name), kind), strict=True
+        )
+        if not np.array_equal(*map(keras.ops.convert_to_numpy, (mine, theirs)))
+    }
+
+
+@pytest.mark.parametrize("freeze", [False, pytest.param(True, marks=ONCE)])
+def test_finetuning_trains_the_classifier_first(photographs, tmp_path, freeze):
+    initial = build_network(resolve(SETTINGS.change(stem="cifar")), tiny_demo())
+    for layer in initial.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.moving_mean.assign(np.linspace(-0.1, 0.1, layer.moving_mean.shape[0]))
+    preprocessing = tiny_demo().preprocessing
+    kept = dict(preprocessing=preprocessing, class_names=None, license="cc-by-nc-4.0")
+    write_checkpoint(tmp_path / "initial", initial, **kept)
+    settings = RECIPES["finetune"].change(
+        model="resnext11",
+        weights=str(tmp_path / "initial"),
+        data_dir=photographs,
+        image_size=24,
+        crop_padding=2,
+        batch_size=4,
+        base_batch_size=4,
+        epochs=2,
+        frozen_epochs=1.0,
+        freeze_batch_norm=freeze,
+    )
+    halfway = {}
+
+    def look(callback):
+        weights = callback.model.get_weights()
+        halfway.update(zip([v.path for v in callback.model.weights], weights, strict=True))
+
+    with pytest.MonkeyPatch.context() as patch:
+        at_step(patch, 1, 0, look)
+        train(settings, tmp_path / "run", RunOptions())
+    checkpoint = open_checkpoint(tmp_path / "run", "last")
+    assert checkpoint.license == "cc-by-nc-4.0"  # handed down
+    assert checkpoint.class_names == ("cat", "dog")
+    assert checkpoint.preprocessing.image_size == 24
+    assert checkpoint.preprocessing.mean == pytest.approx(preprocessing.mean)
+
+    last = from_preset(checkpoint)
+    normalized = {layer.name for layer in initial.layers if "_bn" in layer.name}
+    everything = {layer.name for layer in initial.layers[:-1] if layer.trainable_variables}
+    learned = differing_layers(last, initial, "trainable_variables")
+    assert learned == (everything - normalized if freeze else everything)
+    followed = differing_layers(last, initial, "non_trainable_variables")
+    assert followed == (set() if freeze else normalized)
+    for layer in initial.layers[1:-1]:
+        for variable in layer.trainable_variables:
+            np.testing.assert_array_equal(halfway[variable.path], np.array(variable))
+
+
+@ONCE
+def test_a_diverged_run_stops_and_keeps_its_checkpoint(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+
+    def poison(callback):
+        callback.model.layers[-1].bias.assign(np.full(12, np.nan))
+
+    at_step(monkeypatch, 1, 0, poison)
+    with pytest.raises(Diverged, match=r"loss is nan at epoch 2, step 1.*Lower --learning-rate"):
+        train(SETTINGS, folder, RunOptions())
+    (latest,) = (folder / "checkpoints").glob("*.safetensors")
+    assert latest.name.startswith("epoch00001")
+    assert all(np.isfinite(array).all() for array in load_file(latest).values())
+
+
+@ONCE
+class TestRefusals:
+    def refused(self, error, message, settings, folder, options=RESUME):
+        with pytest.raises(error, match=message) as caught:
+            train(settings, folder, options)
+        assert "\n" not in str(caught.value)
+
+    def test_another_run_in_the_folder(self, whole):
+        self.refused(RunError, "exists already; continue it with", SETTINGS, whole, RunOptions())
+
+    def test_other_settings(self, whole):
+        changed = SETTINGS.change(seed=1, cardinality=4)
+        message = r"--cardinality \(2, now 4\), --seed \(0, now 1\)"
+        self.refused(RunError, message, changed, whole)
+
+    def test_nothing_to_resume(self, whole):
+        message = r"there is no run .*other.*runs there: whole"
+        self.refused(RunError, message, SETTINGS, whole.with_name("other"))
+
+    def test_settings_edited_by_hand(self, copied):
+        path = copied / "settings.toml"
+        path.write_text(path.read_text().replace("learning_rate = 0.02", "learning_rate = 0.5"))
+        edited = read_run(copied).settings
+        assert edited.schedule.learning_rate == 0.5
+        self.refused(CheckpointError, "settings.toml was edited", edited, copied)
+
+    def test_a_checkpoint_of_another_run_with_the_same_shapes(self, copied, tmp_path):
+        other = SETTINGS.change(seed=1, epochs=1, warmup_epochs=0.0)
+        train(other, tmp_path / "other", RunOptions())
+        source = next((tmp_path / "other/checkpoints").iterdir())
+        (copied / "checkpoints" / source.name).write_bytes(source.read_bytes())
+        message = "or the file belongs to another run"
+        self.refused(CheckpointError, message, read_run(copied).settings, copied)
+
+    @pytest.mark.parametrize("name", ["model", "last"])
+    def test_damaged_weights(self, copied, name):
+        path = copied / f"{name}.safetensors"
+        path.write_bytes(path.read_bytes()[:100])
+        self.refused(RunError, f"weights of the run are damaged: .*{path.name}", SETTINGS, copied)
+
+    def test_a_run_that_is_under_way(self, copied):
+        with locked(copied, "the run"):
+            self.refused(BlockingIOError, "the run run is already running", SETTINGS, copied)
+
+    def test_a_batch_larger_than_the_data(self, tmp_path):
+        message = "--batch-size: must be at most the 60 training images of demo, got 61"
+        large = SETTINGS.change(batch_size=61)
+        self.refused(ValueError, message, large, tmp_path / "run", RunOptions())
+        assert not (tmp_path / "run").exists()
+
+    def test_a_folder_that_cannot_be_made(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        message = "--output-dir: cannot make"
+        self.refused(RunError, message, SETTINGS, tmp_path / "file/run", RunOptions())
+
+    def test_no_gpu(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(backend.native, "accelerators", tuple)
+        options = RunOptions(gpu=True)
+        self.refused(ValueError, "--gpu: the backend", SETTINGS, tmp_path / "run", options)
+
+
+@ONCE
+def test_a_run_continued_under_another_backend_records_both(copied, monkeypatch, capsys):
+    history = [row["backend"] for row in read_run(copied).history]
+    assert history == ["tensorflow", "tensorflow"]
+    monkeypatch.setattr(backend, "NAME", "jax")
+    results = train(SETTINGS.change(epochs=3), copied, RESUME)
+    assert "saved under the backend tensorflow; the run continues under jax" in (
+        capsys.readouterr().out
+    )
+    assert {name: entry["epochs"] for name, entry in results["backends"].items()} == {
+        "tensorflow": 1,
+        "jax": 2,
+    }
+    assert all(entry["seconds"] > 0 for entry in results["backends"].values())
+    text = (copied / "report.md").read_text()
+    assert re.search(r"\| tensorflow \| 1 \|.*\n\| jax \| 2 \|", text)
+
+
+@ONCE
+def test_an_epoch_continued_under_another_backend_names_both(tmp_path, monkeypatch):
+    at_step(monkeypatch, 0, 2, lambda _: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(Interrupted):
+        train(SETTINGS, tmp_path / "run", RunOptions())
+    monkeypatch.setattr(backend, "NAME", "torch")
+    train(SETTINGS, tmp_path / "run", RESUME)
+    history = [row["backend"] for row in read_run(tmp_path / "run").history]
+    assert history == ["tensorflow + torch", "torch"]
+
+
+@ONCE
+def test_a_finished_run_goes_on_with_more_epochs(tmp_path, capsys):
+    short = SETTINGS.change(epochs=1, warmup_epochs=0.0)
+    train(short, tmp_path / "run", RunOptions())
+    train(short.change(epochs=2), tmp_path / "run", RESUME)
+    assert [row["epoch"] for row in rows(tmp_path / "run")] == ["1", "2"]
+    assert "Note: with --epochs 2 instead of 1" in capsys.readouterr().out
+
+
+@ONCE
+def test_progress_is_shown_with_images_per_second(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("keras_resnext.training.callbacks.SECONDS_BETWEEN_LINES", 0)
+    settings = SETTINGS.change(base_batch_size=6, epochs=1, warmup_epochs=0.0)
+    train(settings, tmp_path / "run", RunOptions())
+    text = capsys.readouterr().out
+    assert "Note: --learning-rate 0.02 for 6 images per update becomes 0.04 for 12." in text
+    assert re.search(r"step 3/5: .*loss [\d.]+, images/s [\d.]+\n", text)
+
+
+@ONCE
+def test_tensorboard(tmp_path):
+    pytest.importorskip("tensorboard")
+    settings = SETTINGS.change(epochs=1, warmup_epochs=0.0)
+    train(settings, tmp_path / "run", RunOptions(tensorboard=True))
+    assert list((tmp_path / "run/tensorboard").rglob("events*"))
+
+
+def test_a_dry_run_describes_and_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = SETTINGS.change(small_sizes=(16,), small_until=(1,))
+    text = dry_run(settings)
+    parameters = build_network(resolve(settings), tiny_demo()).count_params()
+    for words in (
+        f"2x4d, {parameters:,} parameters",
+        "60 training, 12 validation, 12 test images",
+        "2 epochs of 5 steps, 10 in all",
+        f"Backend: {backend.NAME} on ",
+        "learning_rate = 0.02",
+        "Memory, estimated: ",
+    ):
+        assert words in text
+    assert not list(tmp_path.iterdir())
+
+
+@ONCE
+def test_a_dry_run_of_published_weights_downloads_none(photographs, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    text = dry_run(RECIPES["finetune"].change(data_dir=photographs, batch_size=2))
+    assert "resnext50_32x4d.tv2_in1k (license bsd-3-clause" in text.lower()
+    assert "2 classes" in text
