@@ -69,8 +69,8 @@ def open_checkpoint(name: str | os.PathLike | Checkpoint, which: str = "best") -
     if text in PRESETS:
         return PRESETS[text]
     raise ValueError(
-        f"checkpoint {escape(text)!r}: expected a preset's name, {HUB}OWNER/NAME, a run's folder, "
-        f"or a file ({', '.join(SUFFIXES)}); found nothing of that name{near(text)}"
+        f"checkpoint '{escape(text)[:200]}': expected a preset's name, {HUB}OWNER/NAME, a run's "
+        f"folder, or a file ({', '.join(SUFFIXES)}); found nothing of that name{near(text)}"
     )
 
 

@@ -113,7 +113,7 @@ def _storable(array: np.ndarray) -> np.ndarray:
 def _plain(path: Path, name: str, array: np.ndarray) -> np.ndarray:
     if array.dtype.name != "bfloat16" and array.dtype.kind not in "fiub":
         raise ValueError(
-            f"{path}: tensor {escape(name)!r} is of dtype {array.dtype.name}; expected "
+            f"{path}: tensor '{escape(name)}' is of dtype {array.dtype.name}; expected "
             "floating-point numbers or integers. Convert it to float32 first"
         )
     return _storable(array)
@@ -280,7 +280,7 @@ def _shapes(path: Path, group: h5py.Group, seen: dict[int, str]) -> Iterator[tup
     """Shapes of all datasets; raise where one is not plain data of this very file."""
     for name in group:
         if not name.isprintable():
-            raise ValueError(f"{path}: the name {escape(name)[:80]!r} has control characters")
+            raise ValueError(f"{path}: the name '{escape(name)[:80]}' has control characters")
         link = group.get(name, getlink=True)
         item = group.get(name) if isinstance(link, h5py.HardLink) else None
         if item is None:
@@ -309,7 +309,9 @@ def _layers(path: Path, group: h5py.Group) -> Iterator[tuple[str, list[np.ndarra
         if key != "vars":
             yield from _layers(path, item)
         elif name := item.attrs.get("name"):
-            arrays = [item[index] for index in sorted(item, key=int)]
+            arrays = [item.get(str(index)) for index in range(len(item))]
+            if not all(isinstance(array, h5py.Dataset) for array in arrays):
+                raise ValueError(f"{path}: {item.name} holds other things than weights by number")
             yield str(name), [_array(path, array) for array in arrays]
 
 

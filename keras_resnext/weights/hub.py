@@ -55,7 +55,6 @@ def _one_line(repository: str, what: str) -> Iterator[None]:
     """Turn what the library raises, mostly over many lines, into one line that says what to do."""
     if not _REPOSITORY.fullmatch(repository):
         raise ValueError(f"repository {repository!r}: expected OWNER/NAME, such as timm/resnet50")
-    import httpx
     from huggingface_hub import constants, errors
 
     name, hub = f"hf://{repository}", constants.ENDPOINT
@@ -98,7 +97,7 @@ def _one_line(repository: str, what: str) -> Iterator[None]:
                 "token with access"
             ) from error
         raise ConnectionError(f"{name}: {hub} answered {status}; try again later") from error
-    except (httpx.HTTPError, ConnectionError, TimeoutError) as error:
+    except (errors.HTTPError, ConnectionError, TimeoutError) as error:
         reason = _first_line(error)
         raise ConnectionError(f"{name}: {what} was not transferred ({reason}); {_RETRY}") from error
     except OSError as error:

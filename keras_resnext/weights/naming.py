@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
+from keras_resnext.files import escape
 from keras_resnext.weights.layers import HEAD, LayerWeights
 
 KINDS = ("weight", "bias", "running_mean", "running_var")
@@ -162,7 +163,7 @@ def from_torch(tensors: Mapping[str, np.ndarray]) -> LayerWeights:
         if layer and kind in _kinds(layer) and _fits(layer, kind, value.shape):
             arrays.setdefault(layer, {})[kind] = _to_keras(value)
         else:
-            strange.append(f"{name} {value.shape}")
+            strange.append(f"{escape(name)} {value.shape}")
     strange += [
         f"{naming.module(layer)}.{kind} is missing"
         for layer, found in arrays.items()
@@ -179,7 +180,9 @@ def from_torch(tensors: Mapping[str, np.ndarray]) -> LayerWeights:
         naming.shortcut,
     )
     if weights.architecture() is None:
-        raise ValueError(f"{_what(kept)}: it lacks layers of a ResNeXt; found {_few(list(kept))}")
+        raise ValueError(
+            f"{_what(kept)}: it lacks layers of a ResNeXt; found {_few([*map(escape, kept)])}"
+        )
     return weights
 
 

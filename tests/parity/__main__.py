@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
 
 def compare_peer(name, build):
     """Rows of the table, and the largest error of stages and logits."""
-    network = peers.randomise(build())
+    network = peers.randomize(build())
     models = {}
     for size, data_format in CASES:
         begin = time.monotonic()

@@ -50,7 +50,7 @@ def small(**arguments) -> torch.nn.Module:
     return ResNet(Bottleneck, (1, 2, 1, 1), num_classes=10, **arguments)
 
 
-def randomise(network: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
+def randomize(network: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
     """Give a network weights and statistics that leave nothing at zero or one, for inference.
 
     The last normalisation of a block is kept small, so that activations grow little over 50 blocks.

@@ -25,7 +25,7 @@ BOUND = 1e-4
 @pytest.mark.parametrize(("kind", "data_format"), FORMATS)
 def test_equals_timm(kind, data_format):
     arguments = dict(cardinality=32, base_width=4) | KINDS[kind]
-    network = peers.randomise(peers.small(**arguments))
+    network = peers.randomize(peers.small(**arguments))
     generator = np.random.default_rng(0)
     images = generator.normal(size=(5, 37, 41, 3)).astype("float32")
     cotangent = generator.normal(size=(5, 10)).astype("float32")

@@ -13,7 +13,7 @@ except ImportError:  # the tests that need it skip
 GROUPS, CLASSES = 4, 5
 
 
-def randomise(network):
+def randomize(network):
     """Statistics away from 0 and 1; for inference."""
     generator = torch.Generator().manual_seed(0)
     for module in network.modules():

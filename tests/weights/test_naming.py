@@ -69,7 +69,7 @@ def test_timm_takes_a_whole_state_dict_of_ours():
 @pytest.mark.parametrize("prefix", ["features.", ""])
 def test_the_original_networks_as_converters_from_lua_name_them(prefix):
     torch = pytest.importorskip("torch")
-    theirs = old_networks.randomise(old_networks.lua())
+    theirs = old_networks.randomize(old_networks.lua())
     head = "last_linear" if prefix else "10.1"
     tensors = {
         name.replace("head", head).replace("features.", prefix): tensor.numpy()
@@ -83,7 +83,7 @@ def test_the_original_networks_as_converters_from_lua_name_them(prefix):
 
 def test_the_cifar_implementation_with_grouped_1x1_convolutions():
     torch = pytest.importorskip("torch")
-    theirs = old_networks.randomise(old_networks.GroupedCifar())
+    theirs = old_networks.randomize(old_networks.GroupedCifar())
     tensors = {name: tensor.numpy() for name, tensor in theirs.state_dict().items()}
     weights = from_torch(tensors)
     assert (weights.architecture().reduce, weights.architecture().stem) == ("grouped", "cifar")

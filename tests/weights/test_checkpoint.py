@@ -1,0 +1,296 @@
+"""Checkpoints: folders in timm's layout both ways, files of every kind, and what is none."""
+
+import json
+import math
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from keras_resnext import ResNeXt, from_preset, open_checkpoint, write_checkpoint
+from keras_resnext.architecture import Architecture, from_timm_name, timm_name
+from keras_resnext.checkpoint import convert, model_card, write_config
+from keras_resnext.preprocessing import Preprocessing, imagenet_class_names
+from keras_resnext.weights.files import read_weights
+from tests.gradients import relative_error
+
+CLASSES = ("cat", "dog", "emu")
+CROP = Preprocessing(40, 47, "bicubic", (129.3, 124.1, 112.4), (68.2, 65.4, 70.4))
+# Networks that timm builds by its names and arguments; ours beside them.
+TIMM = [
+    dict(stage_blocks=(1, 2, 1, 1)),
+    dict(stage_blocks=(1, 1, 2), stem="deep", shortcut="average_pool", cardinality=3),
+    dict(stage_blocks=(1, 2), stem="deep_tiered", squeeze_excitation=True, base_width=6),
+    dict(stage_blocks=(2,), shortcut="average_pool"),
+]
+OWN = [dict(stem="cifar", stage_blocks=(1, 2, 1)), dict(reduce="grouped", cardinality=8)]
+
+
+def network(**arguments):
+    """A small network whose weights and statistics are all different from their beginnings."""
+    sizes = dict(stage_blocks=(1, 1), cardinality=4, stem="imagenet", input_shape=(40, 40, 3))
+    model = ResNeXt(**sizes | dict(classes=3, classifier_activation=None) | arguments)
+    rng = np.random.default_rng(1)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.weights])
+    return model
+
+
+def logits(model, images):
+    return keras.ops.convert_to_numpy(model(images, training=False))
+
+
+def images(size=40):
+    return np.random.default_rng(0).normal(size=(2, size, size, 3)).astype("float32")
+
+
+def write(folder, model, **fields):
+    given = dict(preprocessing=CROP, class_names=CLASSES, trained_on="three animals")
+    write_checkpoint(folder, model, **given | dict(license="Apache-2.0") | fields)
+    return folder
+
+
+@pytest.mark.parametrize("arguments", TIMM + OWN, ids=str)
+def test_a_folder_holds_all_of_a_checkpoint(arguments, tmp_path):
+    model = network(**arguments)
+    folder = write(tmp_path / "run", model, accuracy={"test top-1": 0.75}, extra={"seed": 3})
+    found = open_checkpoint(folder)
+    expected = Architecture(**dict(stage_blocks=(1, 1), cardinality=4, stem="imagenet") | arguments)
+    assert found.architecture in (expected, replace(expected, shortcut="projection"))
+    assert (found.name, found.classes, found.class_names) == ("run", 3, CLASSES)
+    assert (found.preprocessing, found.trained_on) == (CROP, "three animals")
+    assert (found.license.lower(), found.accuracy) == ("apache-2.0", {"test top-1": 0.75})
+    assert found.folder == folder
+    again = from_preset(folder, classifier_activation=None)
+    assert again.input_shape == (None, 40, 40, 3)
+    np.testing.assert_array_equal(logits(again, images()), logits(model, images()))
+    write_config(folder, replace(found, accuracy={"test top-1": 0.5}))
+    assert open_checkpoint(folder).accuracy == {"test top-1": 0.5}
+    assert json.loads((folder / "config.json").read_text())["keras_resnext"]["seed"] == 3
+    assert not list(folder.glob(".writing-*"))
+
+
+@pytest.mark.parametrize("arguments", TIMM, ids=str)
+def test_timm_opens_a_folder_of_ours(arguments, tmp_path):
+    torch = pytest.importorskip("torch")
+    from tests.peers import load_peers
+
+    timm, _ = load_peers()
+    from timm.data import resolve_model_data_config
+
+    model = network(**arguments)
+    theirs = timm.create_model(f"local-dir:{write(tmp_path, model)}", pretrained=True).eval()
+    with torch.no_grad():
+        found = theirs(torch.from_numpy(images()).permute(0, 3, 1, 2)).numpy()
+    assert relative_error(found, logits(model, images())) < 1e-5
+    config = resolve_model_data_config(theirs)
+    assert list(config["input_size"]) == [3, 40, 40]
+    assert config["interpolation"] == "bicubic"
+    assert math.floor(40 / config["crop_pct"]) == 47
+    np.testing.assert_allclose(np.multiply(config["mean"], 255), CROP.mean)
+    np.testing.assert_allclose(np.multiply(config["std"], 255), CROP.std)
+    assert tuple(theirs.pretrained_cfg["label_names"]) == CLASSES
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("resnext50_32x4d", dict(layers=[1, 1, 1, 1], cardinality=2)),
+        ("seresnext26t_32x4d", dict(layers=[1, 2, 1, 1], drop_rate=0.1)),
+    ],
+)
+def test_we_open_what_timm_saved(name, arguments, tmp_path):
+    torch = pytest.importorskip("torch")
+    from timm.models import save_for_hf
+
+    from tests.parity import peers
+
+    theirs = peers.randomize(peers.timm.create_model(name, num_classes=3, **arguments))
+    save_for_hf(theirs, tmp_path, model_config=dict(label_names=CLASSES), safe_serialization=True)
+    found = open_checkpoint(tmp_path)
+    assert found.class_names == CLASSES
+    assert found.preprocessing.image_size == theirs.pretrained_cfg.get("test_input_size", [224])[-1]
+    model = from_preset(found, input_shape=(40, 40, 3), classifier_activation=None)
+    with torch.no_grad():
+        expected = theirs(torch.from_numpy(images()).permute(0, 3, 1, 2)).numpy()
+    assert relative_error(logits(model, images()), expected) < 1e-4
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".safetensors", ".pth", ""])
+def test_converted_to_any_file_and_opened(suffix, tmp_path):
+    if suffix == ".pth":
+        pytest.importorskip("torch")
+    model = network(squeeze_excitation=True, shortcut="average_pool", block="branches")
+    folder = write(tmp_path / "run", model)
+    target = tmp_path / f"new{suffix}"
+    convert(folder, target)
+    found = open_checkpoint(target)
+    assert (found.name, found.architecture) == ("run" if not suffix else "new",
+                                                open_checkpoint(folder).architecture)  # fmt: skip
+    again = from_preset(target, input_shape=(40, 40, 3), classifier_activation=None)
+    assert relative_error(logits(again, images()), logits(model, images())) < 1e-5
+    other = from_preset(target, classes=7, input_shape=(40, 40, 3))
+    assert other.output_shape == (None, 7)
+    features = from_preset(target, include_top=False, pooling="avg", input_shape=(40, 40, 3))
+    np.testing.assert_allclose(
+        logits(features, images()),
+        logits(keras.Model(model.input, model.get_layer("avg_pool").output), images()),
+        rtol=1e-3,
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
+def test_the_backbone_out_of_a_model_with_a_head_of_its_own(suffix, tmp_path, caplog):
+    backbone = network(include_top=False, pooling="avg")
+    inner = keras.Sequential([keras.layers.Rescaling(1 / 255), backbone, keras.layers.Dropout(0.2)])
+    model = keras.Sequential([keras.Input((40, 40, 3)), inner, keras.layers.Dense(2, name="own")])
+    path = tmp_path / f"mine{suffix}"
+    model.save(path) if suffix == ".keras" else model.save_weights(path)
+    convert(path, tmp_path / "backbone.safetensors")
+    assert "left out own, which a ResNeXt does not have" in caplog.text
+    again = from_preset(tmp_path / "backbone.safetensors", pooling="avg", input_shape=(40, 40, 3))
+    assert "has no classifier: built without top; pass classes=N" in caplog.text
+    np.testing.assert_array_equal(logits(again, images()), logits(backbone, images()))
+
+
+def test_a_file_of_a_folder_brings_what_the_folder_knows(tmp_path):
+    write(tmp_path, network())
+    write(tmp_path, network(), weights_file="last.safetensors")
+    for name in ("model.safetensors", "last.safetensors"):
+        assert open_checkpoint(tmp_path / name).class_names == CLASSES
+    best, last = (open_checkpoint(tmp_path, which).weights() for which in ("best", "last"))
+    assert not np.array_equal(best.arrays["stem_conv"][0], last.arrays["stem_conv"][0])
+
+
+def test_a_state_dict_that_lost_its_classifier_says_so(tmp_path, caplog):
+    convert(write(tmp_path / "run", network()), path := tmp_path / "a.safetensors")
+    from safetensors.numpy import load_file, save_file
+
+    tensors = {k: v for k, v in load_file(path).items() if not k.startswith("fc.")}
+    save_file(tensors, path)
+    model = from_preset(path)
+    assert "a.safetensors has no classifier: built without top" in caplog.text
+    assert model.output_shape[-1] == 512
+
+
+def test_of_two_state_dicts_it_says_which_was_taken(tmp_path, caplog):
+    torch = pytest.importorskip("torch")
+    convert(write(tmp_path / "run", network()), tmp_path / "a.pth")
+    tensors = torch.load(tmp_path / "a.pth", weights_only=True)
+    averages = {f"module.{name}": value * 2 for name, value in tensors.items()}
+    torch.save(dict(state_dict=tensors, state_dict_ema=averages, epoch=3), tmp_path / "b.pth")
+    weights = read_weights(tmp_path / "b.pth")
+    np.testing.assert_array_equal(weights.arrays["predictions"][1], 2 * tensors["fc.bias"].numpy())
+    assert "took 'state_dict_ema'; it holds 'state_dict' too" in caplog.text
+
+
+def test_a_pth_without_pytorch_says_what_to_install(tmp_path, monkeypatch):
+    (tmp_path / "a.pth").write_bytes(b"\x80\x02")
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    with pytest.raises(ImportError, match=r'a\.pth needs PyTorch: pip install "keras-resnext\[to'):
+        open_checkpoint(tmp_path / "a.pth")
+
+
+def test_another_network_is_named_for_what_it_is(tmp_path):
+    torch = pytest.importorskip("torch")
+    from tests.peers import load_peers
+
+    timm, _ = load_peers()
+    for name, told in (
+        ("resnet18", r"ResNet-18 of basic blocks.*layer1\.0\.conv1\.weight \(64, 64, 3, 3\)"),
+        ("vit_tiny_patch16_224", "tensors of another network: .*cls_token"),
+        ("ecaresnext26t_32x4d", r"ResNet of another kind: .*\.se\.conv\.weight"),
+    ):
+        torch.save(timm.create_model(name).state_dict(), tmp_path / f"{name}.pth")
+        with pytest.raises(ValueError, match=told) as caught:
+            open_checkpoint(tmp_path / f"{name}.pth")
+        assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (dict(architecture="resnet50"), "architecture 'resnet50' is not a ResNeXt"),
+        (dict(architecture=None), "config.json: .*expected string"),
+        (dict(model_args=dict(aa_layer="blur")), "model_args aa_layer='blur'"),
+        (dict(model_args=dict(stem_type="deep", stem_width=64)), "model_args stem_width=64"),
+        (dict(model_args=dict(block_args=dict(attn_layer="eca"))), "block_args=.*eca"),
+        (dict(model_args=dict(layers=[9, 9, 9, 9])), "described as ResNeXt-110 .* those of "),
+        (dict(num_classes=7), "with 7 classes, but its weights .* 3 classes"),
+        (dict(num_classes="many"), "config.json: invalid literal"),
+        (dict(pretrained_cfg=dict(mean=[0], std=[1], input_size=[3, 9, 9])), "mean: expected thre"),
+        (dict(pretrained_cfg=dict(mean=[0], input_size=[3, 9, 8])), "expected a square, got 9x8"),
+    ],
+    ids=str,
+)
+def test_a_folder_that_is_not_what_it_says(changes, told, tmp_path):
+    write(tmp_path, network(stage_blocks=(1, 1, 1, 1)))
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | changes))
+    with pytest.raises(ValueError, match=told) as caught:
+        from_preset(tmp_path, input_shape=(40, 40, 3))
+    assert str(tmp_path) in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("resnext50_32x4d.a1_in2k", "did you mean resnext50_32x4d.a1_in1k or"),
+        ("no/such.safetensors", "expected a preset's name, hf://OWNER/NAME, a run's folder"),
+        ("hf://nobody", "'nobody': expected OWNER/NAME"),
+        ("a\x00b\nc", r"a\\x00b\\nc"),
+        ("x" * 5000, "found nothing of that name"),
+    ],
+)
+def test_names_that_stand_for_nothing(name, told):
+    with pytest.raises(ValueError, match=told) as caught:
+        open_checkpoint(name)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_folders_that_are_no_checkpoint(tmp_path):
+    with pytest.raises(ValueError, match=r"there is no config.json in this folder"):
+        open_checkpoint(tmp_path)
+    for text in ("{", "[]", '{"keras_resnext": 3}', "[" * 100_000, "\xff"):
+        (tmp_path / "config.json").write_text(text, encoding="latin-1")
+        (tmp_path / "model.safetensors").write_bytes(b"")
+        with pytest.raises(ValueError, match=r"config.json is damaged or no checkpoint's"):
+            open_checkpoint(tmp_path)
+
+
+def test_a_model_that_is_no_resnext_is_not_written(tmp_path):
+    dense = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    with pytest.raises(ValueError, match="holds no ResNeXt"):
+        write(tmp_path / "new", dense)
+    with pytest.raises(ValueError, match=r"class_names: expected 3 names, .* got 2"):
+        write(tmp_path / "new", network(), class_names=("a", "b"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_impossible_targets(tmp_path):
+    network().save_weights(tmp_path / "a.weights.h5")
+    for target in ("a.onnx", "no/a.keras", "a.weights.h5"):
+        with pytest.raises(ValueError, match="target: "):
+            convert(tmp_path / "a.weights.h5", tmp_path / target)
+
+
+def test_names_of_timm_and_architectures():
+    assert from_timm_name("seresnext101d_32x8d") == Architecture(
+        (3, 4, 23, 3), 32, 8, "deep", "average_pool", True
+    )
+    for name in ("resnext50_32x4d", "seresnext26t_32x4d", "resnext152_1x64d"):
+        assert timm_name(from_timm_name(name)) == name
+    assert timm_name(Architecture((3, 3, 3))) is None
+    assert str(Architecture((3, 3, 3), 8, 64, "cifar")) == "ResNeXt-29 8x64d, CIFAR stem"
+
+
+def test_a_model_card(tmp_path):
+    folder = write(tmp_path / "run", network(), accuracy={"test top-1": 0.75})
+    card = model_card(open_checkpoint(folder), how="`use it`")
+    for told in ("# run", "three animals", "`use it`", "resized to 47", "`emu`", "75.00 %"):
+        assert told in card
+    assert imagenet_class_names()[0] not in card

@@ -1,0 +1,310 @@
+"""Files that would run a program, read another file or fill the memory, did anyone trust them."""
+
+import json
+import pickle
+import resource
+import zipfile
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from keras_resnext import preprocess_input
+from keras_resnext.weights.files import load_keras_model, read_weights
+from tests.weights.test_checkpoint import images, network
+
+
+class Touch:
+    """Makes a file where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """A model around a ResNeXt, as a user builds and trains it, with a compiled model inside."""
+    backbone = network(include_top=False, pooling="avg", block="branches", squeeze_excitation=True)
+    backbone.compile("sgd", "mse")
+    x = image = keras.Input((40, 40, 3))
+    x = backbone(preprocess_input(layers.RandomFlip("horizontal")(x)))
+    x = ops.relu(layers.Dropout(0.3)(x)) * 2
+    x = layers.Dense(4, activation="softmax", kernel_regularizer="l2")(x)
+    model = keras.Model(image, x)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    path = tmp_path_factory.mktemp("models") / "model.keras"
+    model.save(path)
+    return path, model
+
+
+@pytest.fixture
+def model_file(sound, tmp_path):
+    path = tmp_path / "model.keras"
+    path.write_bytes(sound[0].read_bytes())
+    return path
+
+
+def members(path):
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def write_members(path, contents, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    return path
+
+
+def spoil(path, change, class_name="Dropout"):
+    """Describe one layer of a model anew."""
+    contents = members(path)
+    config = json.loads(contents["config.json"])
+    layer = next(x for x in config["config"]["layers"] if x["class_name"] == class_name)
+    change(layer)
+    return write_members(path, contents | {"config.json": json.dumps(config)})
+
+
+def refused(read, path):
+    with pytest.raises(ValueError, match=r"\w") as caught:
+        read(path)
+    assert len(str(caught.value).splitlines()) == 1
+    assert path.name in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_sound_model_is_loaded(sound):
+    path, model = sound
+    loaded = load_keras_model(path)
+    assert not loaded.compiled
+    x = 255 * images()
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(loaded(x, training=False)),
+        ops.convert_to_numpy(model(x, training=False)),
+    )
+
+
+FUNCTION = dict(class_name="function", module="keras.visualization", config="plot_image_gallery")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (dict(module="os", class_name="system", config={"command": "ls"}), "system of os"),
+        (dict(module="builtins", class_name="__lambda__", config={"value": ""}), "__lambda__"),
+        (dict(module="keras.layers", class_name="Lambda", config={}), "Lambda of keras.layers"),
+        (dict(module="keras.layers", class_name="TFSMLayer", config={}), "TFSMLayer"),
+        (dict(module="keras.layers", class_name="StringLookup", config={}), "StringLookup"),
+        (dict(module="keras.src.ops.core", class_name="Switch", config={}), "Switch of keras.src"),
+        (dict(module="keras.src.layers", class_name="Dropout"), "Dropout of keras.src.layers"),
+        (dict(module=None), "Dropout of None"),
+        (dict(registered_name="Custom>Dropout"), "Dropout of keras.layers"),
+        (dict(class_name=["Dropout"]), "of keras.layers"),
+        (dict(config=FUNCTION), "function plot_image_gallery of keras.visualization"),
+        (dict(config=FUNCTION | dict(module="builtins")), "function plot_image_gallery of builtin"),
+        (dict(inbound_nodes=[{"args": [FUNCTION], "kwargs": {}}]), "plot_image_gallery"),
+        (dict(inbound_nodes=[{"args": [], "kwargs": {"f": [[FUNCTION]]}}]), "plot_image_gallery"),
+        (dict(build_config=FUNCTION), "plot_image_gallery"),
+        (dict(config=FUNCTION | dict(module="keras.config", config="set_floatx")), "set_floatx"),
+        (dict(config={"class_name": "function", "config": ["relu"]}), "function"),
+        (dict(config={"activation": "evil>function"}), "names evil>function; allow it"),
+    ],
+    ids=str,
+)
+def test_what_is_not_on_the_list(model_file, changes, told):
+    keras.saving.register_keras_serializable("evil", "function")(lambda x: x)
+    line = refused(load_keras_model, spoil(model_file, lambda layer: layer.update(changes)))
+    assert told in line
+    read_weights(model_file)  # nothing of it is deserialized where only the weights are wanted
+
+
+@keras.saving.register_keras_serializable("mine")
+class Halve(keras.layers.Layer):
+    def call(self, x):
+        return x / 2
+
+
+def test_layers_of_the_users_own_are_allowed_by_name(tmp_path):
+    path = tmp_path / "mine.keras"
+    keras.Sequential([keras.Input((4,)), Halve(), layers.Dense(2)]).save(path)
+    assert 'allow=("package>Name",)' in refused(load_keras_model, path)
+    load_keras_model(path, allow=("mine>Halve",))
+    with pytest.raises(ValueError, match="allow='mine>Other' is not registered; import the module"):
+        load_keras_model(path, allow=("mine>Other",))
+
+
+def test_a_model_that_declares_more_than_it_holds(tmp_path):
+    path = tmp_path / "small.keras"
+    keras.Sequential([keras.Input((1,)), layers.Dense(3), layers.Dense(3)]).save(path)
+    contents = members(path)
+    config = json.loads(contents["config.json"])
+    for layer in config["config"]["layers"][1:]:
+        layer["config"]["units"] = 70_000  # from the first to the second: 20 GB
+        layer.pop("build_config")
+    write_members(path, contents | {"config.json": json.dumps(config)})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "it declares 4,900,210,000 weights and holds 18" in refused(load_keras_model, path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**19  # KiB
+
+
+@pytest.mark.parametrize("read", [load_keras_model, read_weights])
+def test_archives_that_are_not_by_keras(model_file, read, tmp_path):
+    contents = members(model_file)
+    victim = tmp_path / "made"
+    for name in ("../made", "/tmp/made", "assets/made", "model.weights.npz"):
+        write_members(model_file, contents | {name: pickle.dumps(Touch(victim))})
+        assert "and nothing else, found metadata.json" in refused(read, model_file)
+    bomb = contents | {"config.json": contents["config.json"] + b" " * 1_000_000}
+    write_members(model_file, bomb, zipfile.ZIP_DEFLATED)
+    assert "compressed to a part of" in refused(read, model_file)
+    for content in (b"", b"PK\x05\x06" + bytes(18), b"\x80\x04N.", sound_start(contents)):
+        model_file.write_bytes(content)
+        refused(read, model_file)
+    assert not victim.exists()
+
+
+def sound_start(contents):
+    return b"PK\x03\x04" + contents["model.weights.h5"][:1000]
+
+
+@pytest.mark.parametrize("config", [b"{", b"[" * 100_000, b"\xff", b"[]", b"3"])
+def test_damaged_configurations(model_file, config):
+    write_members(model_file, members(model_file) | {"config.json": config})
+    refused(load_keras_model, model_file)
+
+
+def link(file, name, secret):
+    file[name] = h5py.ExternalLink(str(secret), "/secret")
+
+
+def soft(file, name, secret):
+    file[name] = h5py.SoftLink("/layers")
+
+
+def hard(file, name, secret):
+    file[name] = file["layers"]
+
+
+def external(file, name, secret):
+    file.create_dataset(name, (64,), "float32", external=[(str(secret), 0, 256)])
+
+
+def virtual(file, name, secret):
+    layout = h5py.VirtualLayout((64,), "float32")
+    layout[:] = h5py.VirtualSource(str(secret), "/secret", (64,))
+    file.create_virtual_dataset(name, layout)
+
+
+def huge(file, name, secret):
+    file.create_dataset(name, (2**40,), "float32", chunks=(2**20,))
+
+
+def compressed(file, name, secret):
+    file.create_dataset(name, data=np.zeros(2**24, "float32"), compression="gzip")
+
+
+def complex_numbers(file, name, secret):
+    file[name] = np.zeros(64, "complex64")
+
+
+def texts(file, name, secret):
+    file[name] = ["a", "b"]
+
+
+def group(file, name, secret):
+    file.create_group(name)
+
+
+def control(file, name, secret):
+    file[f"{name}\x1b[2J"] = np.zeros(64)
+
+
+HDF5 = {
+    link: "is a link; expected plain data",
+    soft: "is a link; expected plain data",
+    hard: "again; expected plain data",
+    external: "lies in another file, which was not read",
+    virtual: "lies in another file, which was not read",
+    huge: "declares 1,099,5",
+    compressed: "elements in",
+    complex_numbers: "is of dtype complex64; expected numbers",
+    texts: "is of dtype object; expected numbers",
+    group: "holds other things than weights by number",
+    control: r"0\x1b[2J' has control characters",
+}
+
+
+def is_stem(name, item):
+    return f"{name}/0" if item.attrs.get("name") == "stem_conv" else None
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+@pytest.mark.parametrize("point_at", HDF5, ids=lambda function: function.__name__)
+def test_hdf5_that_is_not_plain(point_at, suffix, tmp_path, model_file):
+    """Whose numbers an export would give away (CVE-2026-1669), or which fill the memory."""
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["secret"] = np.arange(64, dtype=np.float32)
+    weights = tmp_path / "model.weights.h5"
+    weights.write_bytes(members(model_file)["model.weights.h5"])
+    with h5py.File(weights, "a") as file:
+        name = file.visititems(is_stem)
+        del file[name]
+        point_at(file, name, tmp_path / "secret.h5")
+    if suffix == ".keras":
+        write_members(model_file, members(model_file) | {"model.weights.h5": weights.read_bytes()})
+        line = refused(load_keras_model, model_file)
+        assert point_at is group or HDF5[point_at] in line
+        weights = model_file
+    assert HDF5[point_at] in refused(read_weights, weights)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "is empty; download it again"),
+        (b"<!DOCTYPE html><html>", "is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1", "pointer of Git LFS"),
+        (b"\x1f\x8b\x08", "is a packed archive"),
+        (b"GIF89a", "begins with b'GIF89a'"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(100), "damaged, or no file by Keras 3"),
+        (b"\xff" * 8 + b"{" + bytes(100), "damaged or incomplete"),
+    ],
+)
+def test_files_of_another_kind(content, told, tmp_path):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(content)
+    assert told in refused(read_weights, path)
+
+
+def test_safetensors_of_other_numbers(tmp_path):
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "a.safetensors"
+    for array in (np.zeros((2, 2), "complex64"), np.zeros((2, 2, 0), "float32")):
+        save_file({"conv1.weight": array, "a\nb": np.zeros(1)}, path)
+        refused(read_weights, path)
+
+
+def test_pickles(tmp_path):
+    torch = pytest.importorskip("torch")
+    victim, path = tmp_path / "made", tmp_path / "a.pth"
+    torch.save({"fc.weight": torch.zeros(2), "x": Touch(victim)}, path)
+    assert "holds more than tensors" in refused(read_weights, path)
+    for protocol in (2, 4):
+        path.write_bytes(pickle.dumps(Touch(victim), protocol))
+        refused(read_weights, path)
+    torch.save({"conv1.weight": torch.zeros(1).expand(2**40)}, path)
+    assert "declares 1,099,511,627,776 elements" in refused(read_weights, path)
+    torch.save({"conv1.weight": torch.zeros(3, dtype=torch.complex64)}, path)
+    assert "is of dtype complex64" in refused(read_weights, path)
+    torch.save([torch.zeros(3)], path)
+    assert "holds a list; expected a state dict" in refused(read_weights, path)
+    path.write_bytes(path.read_bytes()[:200])
+    refused(read_weights, path)
+    assert not victim.exists()

@@ -1,0 +1,230 @@
+"""The hub, against a small server on 127.0.0.1 that answers as huggingface.co does."""
+
+import base64
+import hashlib
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+from huggingface_hub import close_session, constants
+
+from keras_resnext import ResNeXt, from_preset, open_checkpoint
+from keras_resnext.checkpoint import push_to_hub
+from keras_resnext.weights import layers
+from keras_resnext.weights.presets import PRESETS
+from tests.weights.test_checkpoint import CLASSES, images, logits, network, write
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Serves `files` of repositories by "owner/name/file"; `cuts` transfers break off half-way."""
+
+    protocol_version = "HTTP/1.1"
+    files: dict[str, bytes]
+    cuts: int
+    gated: set[str]
+    seen: list[str]
+
+    def log_message(self, *arguments):
+        pass
+
+    def answer(self, status, body=b"", **headers):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        if "Content_Length" not in headers:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def do_HEAD(self):
+        self.do_GET()
+
+    def do_GET(self):
+        self.seen.append(f"{self.command} {self.path}")
+        repository, _, rest = self.path.strip("/").partition("/resolve/")
+        file = rest.partition("/")[2]
+        if repository in self.gated:
+            return self.answer(403, X_Error_Code="GatedRepo")
+        if not any(name.startswith(f"{repository}/") for name in self.files):
+            return self.answer(404, X_Error_Code="RepoNotFound")
+        if f"{repository}/{file}" not in self.files:
+            return self.answer(404, X_Error_Code="EntryNotFound")
+        content = self.files[f"{repository}/{file}"]
+        headers = dict(ETag=f'"{hashlib.sha256(content).hexdigest()}"', X_Repo_Commit=COMMIT)
+        begin = int(re.findall(r"bytes=(\d+)-", self.headers.get("Range", "bytes=0-"))[0])
+        left = content[begin:]
+        length = dict(Content_Length=str(len(left)), Accept_Ranges="bytes")
+        if begin:
+            length["Content_Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
+        if self.command == "GET" and len(left) > 10_000 and self.cuts:
+            type(self).cuts -= 1
+            left = left[: len(left) // 2]
+            self.close_connection = True
+        return self.answer(206 if begin else 200, left, **headers, **length)
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.seen.append(f"POST {self.path}")
+        if self.headers.get("authorization") != "Bearer hf_good":
+            return self.answer(401, b"{}")
+        if self.path == "/api/repos/create":
+            made = json.loads(body)
+            name = f"{made['organization']}/{made['name']}"
+            answer = {"url": f"{constants.ENDPOINT}/{name}", "name": name}
+        elif "/preupload/" in self.path:
+            asked = json.loads(body)["files"]
+            answer = {
+                "files": [
+                    dict(path=x["path"], uploadMode="regular", shouldIgnore=False) for x in asked
+                ]
+            }
+        elif "/commit/" in self.path:
+            lines = [json.loads(line) for line in body.splitlines()]
+            repository = self.path.removeprefix("/api/models/").partition("/commit/")[0]
+            for line in lines:
+                if line["key"] == "file":
+                    content = base64.b64decode(line["value"]["content"])
+                    self.files[f"{repository}/{line['value']['path']}"] = content
+            answer = {
+                "commitUrl": f"{constants.ENDPOINT}/{repository}/commit/{COMMIT}",
+                "commitOid": COMMIT,
+            }
+            answer["pullRequestUrl"] = None
+        else:
+            answer = {}
+        return self.answer(200, json.dumps(answer).encode(), Content_Type="application/json")
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    handler = type("Handler", (Hub,), dict(files={}, cuts=0, gated=set(), seen=[]))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    endpoint = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no token"))
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    close_session()
+    yield handler
+    server.shutdown()
+    server.server_close()
+    close_session()
+
+
+def publish(hub, repository, folder):
+    for path in folder.iterdir():
+        hub.files[f"{repository}/{path.name}"] = path.read_bytes()
+
+
+def error(name="hf://someone/animals"):
+    with pytest.raises((ValueError, ConnectionError)) as caught:
+        open_checkpoint(name).weights()
+    assert len(str(caught.value).splitlines()) == 1
+    return caught.value
+
+
+def test_a_repository_with_classes_of_its_own(hub, tmp_path):
+    model = network()
+    publish(hub, "someone/animals", write(tmp_path / "run", model, license="mit"))
+    hub.cuts = 1  # the library resumes
+    found = open_checkpoint("hf://someone/animals")
+    assert (found.name, found.class_names, found.license) == ("run", CLASSES, "mit")
+    assert found.source == "https://huggingface.co/someone/animals"
+    assert not any("safetensors" in line for line in hub.seen)
+    again = from_preset("hf://someone/animals", classifier_activation=None)
+    np.testing.assert_array_equal(logits(again, images()), logits(model, images()))
+    assert hub.cuts == 0
+    requests = len(hub.seen)
+    hub.files.clear()
+    hub.files["someone/other/x"] = b""
+    constants.HF_HUB_OFFLINE, before = True, constants.HF_HUB_OFFLINE
+    try:
+        from_preset("hf://someone/animals")  # out of the cache
+        offline = error("hf://someone/else")
+    finally:
+        constants.HF_HUB_OFFLINE = before
+    assert "config.json is not in the cache, " in str(offline)
+    assert "HF_HUB_OFFLINE is set; unset it" in str(offline)
+    assert len(hub.seen) == requests
+
+
+def test_what_cannot_be_downloaded_is_said_in_one_line(hub, tmp_path):
+    told = str(error())
+    assert "has no such repository; if it is private, `hf auth login`" in told
+    hub.files["someone/animals/README.md"] = b""
+    assert "hf://someone/animals holds no config.json; expected a repository" in str(error())
+    publish(hub, "someone/animals", write(tmp_path / "run", network()))
+    hub.cuts = 100
+    assert "model.safetensors was not transferred (" in str(error())
+    assert isinstance(error(), ConnectionError)
+    hub.gated.add("someone/animals")
+    assert "is gated: accept its terms at http://127" in str(error("hf://someone/animals@v2"))
+
+
+def test_no_network_at_all(hub, monkeypatch):
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    template = "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    told = error("resnext50_32x4d.a1_in1k")
+    assert isinstance(told, ConnectionError)
+    assert "http://127.0.0.1:9 cannot be reached (" in str(told)
+    assert str(told).endswith("check the connection and try again; what was received is kept")
+
+
+def test_a_preset_is_timms_repository_and_its_license_is_told_once(hub, tmp_path, caplog):
+    """`weights=` by tag, by name and by the recommended ones; a network of the right size."""
+    name = "resnext50_32x4d.fb_swsl_ig1b_ft_in1k"
+    model = ResNeXt((3, 4, 6, 3), stem="imagenet", input_shape=(32, 32, 3))
+    publish(hub, f"timm/{name}", write(tmp_path / "run", model, class_names=None))
+    layers._announced.clear()
+    for _ in range(2):
+        again = from_preset(name, input_shape=(32, 32, 3))
+        assert caplog.text.count(f"{name}: CC-BY-NC-4.0 forbids commercial use") == 1
+    np.testing.assert_array_equal(again.get_weights()[0], model.get_weights()[0])
+    with pytest.raises(ValueError, match=r"by their full name only: weights='resnext50_"):
+        ResNeXt((3, 4, 6, 3), weights="fb_swsl_ig1b_ft_in1k")
+    publish(hub, "timm/resnext50_32x4d.tv2_in1k", tmp_path / "run")
+    features = ResNeXt((3, 4, 6, 3), weights="imagenet", include_top=False)
+    np.testing.assert_array_equal(features.get_weights()[0], model.get_weights()[0])
+    assert PRESETS["resnext50_32x4d.tv2_in1k"].license == "BSD-3-Clause"
+
+
+def test_pushed_and_opened_again(hub, tmp_path):
+    model = network()
+    folder = write(tmp_path / "run", model, accuracy={"test top-1": 0.5})
+    with pytest.raises(ValueError, match=r"not allowed \(401\); `hf auth login`"):
+        push_to_hub(folder, "me/animals", token="hf_bad")
+    url = push_to_hub(folder, "me/animals", token="hf_good")
+    assert url == f"{constants.ENDPOINT}/me/animals"
+    card = hub.files["me/animals/README.md"].decode()
+    assert card.startswith("---\nlibrary_name: timm\n")
+    assert 'license: "apache-2.0"' in card
+    assert 'keras_resnext.from_preset("hf://me/animals")' in card
+    found = open_checkpoint("hf://me/animals")
+    assert (found.name, found.accuracy) == ("me/animals", {"test top-1": 0.5})
+    again = from_preset(found, classifier_activation=None)
+    np.testing.assert_array_equal(logits(again, images()), logits(model, images()))
+
+
+def test_timm_opens_the_repository(hub, tmp_path):
+    torch = pytest.importorskip("torch")
+    from tests.peers import load_peers
+
+    timm, _ = load_peers()
+    model = network()
+    publish(hub, "me/animals", write(tmp_path / "run", model))
+    theirs = timm.create_model("hf-hub:me/animals", pretrained=True).eval()
+    with torch.no_grad():
+        found = theirs(torch.from_numpy(images()).permute(0, 3, 1, 2)).numpy()
+    np.testing.assert_allclose(found, logits(model, images()), rtol=1e-4, atol=1e-5)
