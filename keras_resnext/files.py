@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-
 UNFINISHED = ".writing-"
 """Prefix of the names of files and folders that are being written. A kill leaves one behind."""
 

@@ -1,13 +1,68 @@
+import json
 import os
 import resource
+import signal
 import stat
+import subprocess
+import sys
+import threading
 from contextlib import contextmanager
 
-import keras
-import numpy as np
 import pytest
 
-from keras_resnext.files import write_text, write_weights, written_whole
+from keras_resnext import files
+from keras_resnext.files import UNFINISHED, atomic_write, locked, pad, write_json, write_text
+
+# By its path: importing the package would import a backend, which takes seconds.
+LOAD = f"""
+import importlib.util, pathlib, sys, time
+spec = importlib.util.spec_from_file_location("files", {files.__file__!r})
+files = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(files)
+path = pathlib.Path(sys.argv[1])
+"""
+
+
+def run(code, path, shell='"$0" "$@"'):
+    """Run code in a process of its own, which finds `files` and `path`."""
+    return subprocess.Popen(
+        ["sh", "-c", f"exec {shell}", sys.executable, "-c", LOAD + code, path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )
+
+
+# Writing
+
+
+def test_writes(tmp_path):
+    for text in ("ä", "ö"):
+        write_text(tmp_path / "a.txt", text)
+    assert (tmp_path / "a.txt").read_bytes() == "ö".encode()
+    write_json(tmp_path / "a.json", {"name": "한"})
+    assert json.loads((tmp_path / "a.json").read_text("utf-8")) == {"name": "한"}
+    write_text(tmp_path / (250 * "x"), "long")
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_leaves_the_old_file_where_writing_fails(tmp_path):
+    path = tmp_path / "a.weights.h5"
+    path.write_text("old")
+
+    def fail():
+        with atomic_write(path) as temporary:
+            assert temporary.name.endswith(".weights.h5")
+            assert temporary.parent == path.parent
+            temporary.write_text("half")
+            assert path.read_text() == "old"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 @contextmanager
@@ -21,32 +76,7 @@ def room_for(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_writes(tmp_path):
-    write_text(tmp_path / "a.json", "ä")
-    write_text(tmp_path / "a.json", "ö")
-    assert (tmp_path / "a.json").read_bytes() == "ö".encode()
-    assert len(list(tmp_path.iterdir())) == 1
-
-
-def test_leaves_the_old_file_where_writing_fails(tmp_path):
-    path = tmp_path / "a.weights.h5"
-    path.write_text("old")
-
-    def fail():
-        with written_whole(path) as temporary:
-            assert temporary.name.endswith(".weights.h5")
-            assert temporary.parent == path.parent
-            temporary.write_text("half")
-            assert path.read_text() == "old"
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fail()
-    assert path.read_text() == "old"
-    assert len(list(tmp_path.iterdir())) == 1
-
-
-def test_says_which_file_finds_no_room(tmp_path):
+def test_says_what_cannot_be_written_and_why(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
     message = r"cannot write .*a\.txt: File too large\. .*free some space"
@@ -54,9 +84,6 @@ def test_says_which_file_finds_no_room(tmp_path):
         write_text(path, 101 * "x")
     assert path.read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 1
-
-
-def test_says_which_folder_is_not_there(tmp_path):
     with pytest.raises(OSError, match=r"cannot write .*no/a\.txt: No such file or directory"):
         write_text(tmp_path / "no/a.txt", "x")
 
@@ -80,23 +107,115 @@ def test_file_then_name_then_folder_reach_the_disk(tmp_path, monkeypatch):
     assert reached == ["file", "name", "folder"]
 
 
-def model():
-    return keras.Sequential([keras.Input((300,)), keras.layers.Dense(300)])
+def test_two_writers_of_one_path_tear_nothing(tmp_path):
+    path = tmp_path / "a.txt"
+    failures = []
+
+    def write(letter):
+        try:
+            for _ in range(50):
+                write_text(path, 200_000 * letter)
+        except OSError as error:
+            failures.append(error)
+
+    writers = [threading.Thread(target=write, args=(letter,)) for letter in "ab"]
+    write_text(path, 200_000 * "a")
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        assert path.read_text() in (200_000 * "a", 200_000 * "b")
+    assert not failures
+    assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_writes_weights(tmp_path):
-    path = tmp_path / "a.weights.h5"
-    written, read = model(), model()
-    write_weights(path, written)
-    read.load_weights(path)
-    for value, expected in zip(read.get_weights(), written.get_weights(), strict=True):
-        np.testing.assert_array_equal(value, expected)
+def test_what_a_killed_process_left_is_removed_by_the_next_writer(tmp_path):
+    code = (
+        "folder = files.unfinished(path / 'model')\n"
+        "folder.mkdir(); (folder / 'x').touch()\n"
+        "with files.atomic_write(path / 'a.txt') as temporary:\n"
+        "    temporary.touch(); print('ready', flush=True); time.sleep(600)\n"
+    )
+    process = run(code, tmp_path)
+    process.stdout.readline()
+    (tmp_path / f"{UNFINISHED}another-host-1").touch()
+    write_text(tmp_path / "b.txt", "x")
+    left = {path.name for path in tmp_path.glob(f"{UNFINISHED}*")}
+    assert len(left) == 3, "a process that lives is still writing"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    write_text(tmp_path / "b.txt", "x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"{UNFINISHED}another-host-1",
+        "b.txt",
+    ]
 
 
-@pytest.mark.parametrize("size", [0, 2000, 300_000])
-def test_weights_that_find_no_room(tmp_path, size):
-    path = tmp_path / "a.weights.h5"
-    message = r"cannot write .*a\.weights\.h5: File too large"
-    with pytest.raises(OSError, match=message), room_for(size):
-        write_weights(path, model())
-    assert not list(tmp_path.iterdir())
+# Locks
+
+
+def test_a_lock_is_held_by_one_and_released_by_a_kill(tmp_path):
+    code = (
+        "with files.locked(path, 'the run x'):\n    print('ready', flush=True); time.sleep(600)\n"
+    )
+    process = run(code, tmp_path)
+    process.stdout.readline()
+    message = rf"^the run x is already running: another process holds {tmp_path}\. Wait"
+    with pytest.raises(BlockingIOError, match=message), locked(tmp_path, "the run x"):
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    with (
+        locked(tmp_path, "the run x"),
+        pytest.raises(BlockingIOError, match="already running"),
+        locked(tmp_path, "the run x"),
+    ):
+        pass
+
+
+# Printing
+
+
+def test_tables_line_up_whatever_the_characters():
+    for text, width in (
+        ("abc", 3),
+        ("한국", 4),
+        ("ｗｉ", 4),
+        ("e\u0301", 1),
+        ("a\nb", 4),
+        ("\x1b", 4),
+    ):
+        assert files.display_width(text) == width
+        padded = pad(text, 6)
+        assert files.display_width(padded) == 6
+        assert padded.isprintable() or "\u0301" in padded
+    assert pad("a\tb\u202e", 0) == r"a\tb\u202e"
+    assert pad("a\u200db", 0) == "a\u200db"
+
+
+def test_text_that_the_output_cannot_show_is_escaped(capsys, monkeypatch):
+    monkeypatch.setattr(type(sys.stdout), "encoding", "ascii", raising=False)
+    files.say("한")
+    assert capsys.readouterr().out == "\\ud55c\n"
+
+
+@pytest.mark.parametrize("output", ["closed", "gone", "ascii"])
+def test_no_output_loses_the_work(tmp_path, output):
+    code = (
+        "files.tolerate_output()\n"
+        "for i in range(20_000): print('한', i, flush=i % 100 == 0)\n"
+        "path.write_text('done')\n"
+    )
+    shell = {"closed": '"$0" "$@" >&-', "gone": '"$0" "$@" | head -1'}.get(output, '"$0" "$@"')
+    process = run(code, tmp_path / "x", shell)
+    out, error = process.communicate()
+    assert process.returncode == 0
+    assert (tmp_path / "x").read_text() == "done"
+    assert "Error" not in error
+    assert out.splitlines()[:1] == ([] if output == "closed" else [r"\ud55c 0"])
+
+
+def test_plots_say_what_they_need(monkeypatch):
+    assert files.figure(figsize=(1, 1)).get_figwidth() == 1
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r'plots need matplotlib. Type: pip install "keras-resn'):
+        files.figure()

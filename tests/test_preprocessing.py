@@ -1,3 +1,5 @@
+import dataclasses
+import hashlib
 import json
 
 import keras
@@ -5,14 +7,16 @@ import numpy as np
 import pytest
 from keras.applications import imagenet_utils
 
-from keras_resnext.imagenet_classes import imagenet_classes
 from keras_resnext.preprocessing import (
     MEAN,
     STD,
     Preprocessing,
     decode_predictions,
-    fitted,
+    imagenet_class_names,
+    imagenet_classes,
+    normalize,
     preprocess_input,
+    whole_image,
 )
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), np.uint8)
@@ -36,8 +40,19 @@ def test_what_is_out_of_range_is_named(field, value, message):
         Preprocessing(**{field: value})
 
 
-def test_fitted_loses_nothing_of_the_shorter_side():
-    assert fitted(32) == Preprocessing(32, 32, "bicubic", MEAN, STD)
+def test_json_gives_it_back():
+    preprocessing = whole_image(32, std=(1, 2, 3))
+    assert preprocessing == Preprocessing(32, 32, "bicubic", MEAN, (1, 2, 3))
+    values = json.loads(json.dumps(dataclasses.asdict(preprocessing)))
+    assert Preprocessing.from_dict(values) == preprocessing
+    with pytest.raises(TypeError, match="crop"):
+        Preprocessing.from_dict(values | {"crop": 1})
+
+
+def test_normalize_is_the_formula():
+    found = normalize(PIXELS, MEAN, STD)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, (PIXELS - np.array(MEAN)) / STD, rtol=0, atol=1e-6)
 
 
 # preprocess_input
@@ -51,7 +66,7 @@ def as_is(x):
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "float32"])
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 @pytest.mark.parametrize("images", [PIXELS, PIXELS[0]], ids=["batch", "image"])
-def test_pixels_are_normalised_and_left_as_they_were(kind, dtype, data_format, images):
+def test_pixels_are_normalized_and_left_as_they_were(kind, dtype, data_format, images):
     expected = (images - np.array(MEAN)) / np.array(STD)
     if data_format == "channels_first":
         images, expected = np.moveaxis(images, -1, -3), np.moveaxis(expected, -1, -3)
@@ -76,12 +91,41 @@ def test_serves_within_a_model():
     np.testing.assert_allclose(model.predict(PIXELS, verbose=0), expected, atol=2e-6)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_works_within_tf_data_under_every_backend(dtype, data_format):
+    tf = pytest.importorskip("tensorflow")
+    images = PIXELS if data_format == "channels_last" else np.moveaxis(PIXELS, -1, -3)
+    data = tf.data.Dataset.from_tensor_slices(images.astype(dtype)).batch(2)
+    (found,) = data.map(lambda x: preprocess_input(x, data_format)).as_numpy_iterator()
+    assert found.dtype == np.float32
+    expected = preprocess_input(images.astype("float32"), data_format)
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+    with pytest.raises(ValueError, match=r"data_format.*channels_middle"):
+        data.map(lambda x: preprocess_input(x, "channels_middle"))
+
+
 def test_another_data_format_is_refused():
     with pytest.raises(ValueError, match="data_format=channels_middle"):
         preprocess_input(PIXELS, "channels_middle")
 
 
-# decode_predictions
+# The classes of ImageNet
+
+
+def test_the_classes_are_those_of_keras():
+    """By the hash with which Keras checks its own download."""
+    index = {str(label): list(each) for label, each in enumerate(imagenet_classes())}
+    digest = hashlib.md5(json.dumps(index).encode(), usedforsecurity=False).hexdigest()
+    assert digest == "c2c37ea517e94d9795004a39431a14cb"
+
+
+def test_names_are_given_once():
+    names = imagenet_class_names()
+    assert len(set(names)) == 1000
+    assert names[0] == "tench"
+    assert {names[134], names[517]} == {"crane_n02012849", "crane_n03126707"}
+    assert sum(name != each.name for name, each in zip(names, imagenet_classes(), strict=True)) == 4
 
 
 @pytest.mark.parametrize("kind", [as_is, keras.ops.convert_to_tensor], ids=["array", "tensor"])

@@ -29,7 +29,7 @@ class Augmentation:
     """What may happen to training images.
 
     Each image is flipped, cropped, transformed by the policy, rotated, normalized and erased, in
-    this order; then the images of a batch are mixed, and at last reduced in size.
+    this order; then the images of a batch are mixed, and finally reduced in size.
 
     Raises:
         ValueError: a field is out of range.
@@ -109,25 +109,15 @@ def _rising(values):
 
 
 class Draws(NamedTuple):
-    """What is drawn for each image of a batch; every array has one row per image.
+    """What is drawn for each image of a batch; every array has one row per image."""
 
-    Attributes:
-        flipped: bool (B,).
-        tops: int (B,), as in `shift`.
-        lefts: int (B,), as in `shift`.
-        degrees: float32 (B,), counterclockwise rotation.
-        operations: int (B,), of the policy.
-        magnitudes: float64 (B,), of the policy.
-        boxes: int (B, 4), top, left, height and width of what is erased.
-    """
-
-    flipped: np.ndarray
-    tops: np.ndarray
-    lefts: np.ndarray
-    degrees: np.ndarray
-    operations: np.ndarray
-    magnitudes: np.ndarray
-    boxes: np.ndarray
+    flipped: np.ndarray  # bool (B,)
+    tops: np.ndarray  # int (B,), as in `shift`
+    lefts: np.ndarray  # int (B,), as in `shift`
+    degrees: np.ndarray  # float32 (B,), counterclockwise
+    operations: np.ndarray  # int (B,), of the policy
+    magnitudes: np.ndarray  # float64 (B,), of the policy
+    boxes: np.ndarray  # int (B, 4): top, left, height and width of what is erased
 
     def take(self, rows: np.ndarray | slice) -> "Draws":
         """Return the draws of the images at `rows` only."""
@@ -137,15 +127,7 @@ class Draws(NamedTuple):
 def draw(
     augmentation: Augmentation, count: int, height: int, width: int, rng: np.random.Generator
 ) -> Draws:
-    """Draw what happens to each image of a batch.
-
-    Args:
-        augmentation: what may happen.
-        count: B, images.
-        height: of an image, in pixels.
-        width: of an image, in pixels.
-        rng: decides everything.
-    """
+    """Draw what happens to each of `count` images of this size, in pixels."""
     flipped = rng.random(count) < 0.5 if augmentation.flip else np.zeros(count, bool)
     tops, lefts = rng.integers(0, 2 * augmentation.crop_padding, size=(2, count), endpoint=True)
     degrees = augmentation.rotation_degrees * (2 * rng.random((count,), np.float32) - 1)
@@ -168,15 +150,9 @@ def draw_boxes(
     again up to ten times until the rectangle fits. `keras.layers.RandomErasing` draws height and
     width independently.
 
-    Args:
-        count: B, images.
-        height: of an image, in pixels.
-        width: of an image, in pixels.
-        probability: with which an image gets a rectangle.
-        rng: decides everything.
-
     Returns:
-        int (B, 4): top, left, height and width, in pixels; zeros where nothing is erased.
+        int (B, 4): top, left, height and width, in pixels; zeros where nothing is erased, which is
+        the case with probability 1 - `probability`.
     """
     lowest, highest = (math.log(aspect) for aspect in ERASED_ASPECTS)
     areas = height * width * rng.uniform(*ERASED_AREAS, (ERASING_ATTEMPTS, count))
@@ -235,15 +211,7 @@ def augment(
 
 
 def mirror(images: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Swap left and right of the chosen images.
-
-    Args:
-        images: (B, H, W, C).
-        chosen: bool (B,).
-
-    Returns:
-        (B, H, W, C), a copy.
-    """
+    """Copy images (B, H, W, C), and swap left and right of the chosen, bool (B,)."""
     _, height, width, channels = images.shape
     backwards = np.arange(width * channels).reshape(width, channels)[::-1].reshape(-1)
     rows = images.reshape(-1, height, width * channels).copy()

@@ -98,15 +98,10 @@ class Batches(keras.utils.PyDataset):
                 f"split: {len(split)} samples make no batch of {batch_size}; "
                 "lower batch_size or set drop_remainder=False"
             )
-        if batch_size % parts:
+        if batch_size % parts or (rest % parts and not drop_remainder):
             raise ValueError(
-                f"batch_size: {batch_size} samples do not make {parts} equal parts; "
-                f"choose a batch size that {parts} divides"
-            )
-        if rest % parts and not drop_remainder:
-            raise ValueError(
-                f"batch_size: the last batch has {rest} samples, which do not make {parts} equal "
-                "parts; choose a batch size that leaves others, or drop_remainder=True"
+                f"batch_size: batches of {batch_size} samples, the last of {rest or batch_size}, "
+                f"do not make {parts} equal parts each; choose another, or drop_remainder=True"
             )
         self._split = split
         self._mean, self._std = dataset.preprocessing.mean, dataset.preprocessing.std
@@ -242,13 +237,7 @@ class Batches(keras.utils.PyDataset):
 
 
 class RestOfEpoch(keras.utils.PyDataset):
-    """The batches of one epoch from some step on, the same that a whole epoch gives there.
-
-    Args:
-        batches: of the whole epoch.
-        epoch: which.
-        first_step: the first batch to give.
-    """
+    """The batches of `epoch` from `first_step` on, the same that a whole epoch gives there."""
 
     def __init__(self, batches: Batches, epoch: int, first_step: int):
         super().__init__()
