@@ -100,7 +100,7 @@ def model_classifier(
     class_names: tuple[str, ...] | None = None,
     preprocessing: Preprocessing | None = None,
     *,
-    quiet: bool = False,
+    arrays: bool = False,
 ) -> Classifier:
     """Return the classifier of a Keras model or checkpoint, as `open_classifier`.
 
@@ -108,7 +108,7 @@ def model_classifier(
         source: a Keras model, a checkpoint or what `open_checkpoint` takes.
         class_names: as of `open_classifier`.
         preprocessing: as of `open_classifier`.
-        quiet: do not say that a model's preprocessing is assumed.
+        arrays: a model gets images of its own size, ready for it, if no preprocessing is given.
     """
     checkpoint = None
     if isinstance(source, keras.Model):
@@ -124,25 +124,25 @@ def model_classifier(
         raise ValueError(f"model: expected one that takes images, got {model.name!r} of {shape}")
     height, width, channels = (*shape[1:], shape[0]) if _channels_first(model) else shape
     if preprocessing is None:
-        if height is None or height != width:
+        if not arrays and (height is None or height != width):
             raise ValueError(
                 f"preprocessing: {model.name} takes images of {height}x{width}, so give a "
                 "Preprocessing with the image_size to use"
             )
-        preprocessing = Preprocessing(height, height, "bicubic", **RAW)
-        if not quiet:
+        preprocessing = Preprocessing(height or 1, height or 1, "bicubic", **RAW)
+        if not arrays:
             print(
                 f"preprocessing: none given, so {model.name!r} gets RGB pixels from 0 to 255 as "
                 "they are; if you normalized its images yourself, give preprocessing=",
                 file=sys.stderr,
             )
     size = preprocessing.image_size
-    if channels != 3 or {height, width} - {size, None} or len(model.outputs[0].shape) != 2:
+    unfit = not arrays and {height, width} - {size, None}
+    if channels != 3 or unfit or len(model.outputs[0].shape) != 2:
         raise ValueError(
             f"model: expected a classifier of {size}x{size} RGB images (preprocessing), got "
             f"{model.name!r} from {tuple(shape)} to {tuple(model.outputs[0].shape[1:])}"
         )
-
     prepare = normalizer(model, preprocessing)
 
     def compute(images: np.ndarray) -> np.ndarray:

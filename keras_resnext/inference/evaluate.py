@@ -3,7 +3,8 @@
 import csv
 import io
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,46 +17,22 @@ SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
-class ClassRow:
-    """One class or superclass in a report; fractions are None where they divide by zero.
-
-    Attributes:
-        name: of the class.
-        superclass: that it belongs to; its own name where there are none.
-        images: of this class.
-        precision: the share of this class among the images predicted as it.
-        recall: the share of its images predicted as it: its accuracy.
-        f1: the harmonic mean of the two.
-        mistaken_for: the class that its images are most often mistaken for, "" for none.
-        mistakes: how many of them.
-    """
-
-    name: str
-    superclass: str
-    images: int
-    precision: float | None
-    recall: float | None
-    f1: float | None
-    mistaken_for: str
-    mistakes: int
-
-
-@dataclass(frozen=True)
 class Report:
-    """What a classifier makes of a split. Accuracies are fractions, 0 to 1.
+    """How well a classifier does on a split. Accuracies are fractions, 0 to 1.
 
     Attributes:
         split: its name.
         images: how many.
         top1: accuracy.
-        top5: the share of images whose class is among the five most likely.
-        superclass_accuracy: the share of images predicted within the right superclass; None where
-            there are no superclasses.
-        precision: the mean over the classes (macro average), as recall and f1.
+        top5: share of the images whose class is among the five most likely.
+        precision: mean over the classes (macro average), as recall and f1.
         recall: likewise.
         f1: likewise.
-        classes: by label.
-        superclasses: mean recall of their classes, by images: (name, images, accuracy).
+        superclass_accuracy: share of the images predicted within the right superclass; None where
+            there are no superclasses.
+        superclasses: one row each: its name, images, and the accuracy of its classes.
+        classes: one row each: its name, superclass, images, precision, recall (its accuracy), f1,
+            the class it is most often mistaken for, and how often. None stands for 0/0.
         confusion: int64 (classes, classes), images by true class (row) and predicted (column).
     """
 
@@ -63,12 +40,12 @@ class Report:
     images: int
     top1: float
     top5: float
-    superclass_accuracy: float | None
     precision: float
     recall: float
     f1: float
-    classes: tuple[ClassRow, ...]
-    superclasses: tuple[tuple[str, int, float | None], ...]
+    superclass_accuracy: float | None
+    superclasses: list[dict[str, Any]]
+    classes: list[dict[str, Any]]
     confusion: np.ndarray
 
 
@@ -84,7 +61,7 @@ def evaluate(
 
     Args:
         source: as of `open_classifier`: a model, a checkpoint, or the folder of an export.
-        dataset: a `Dataset`, or (images, labels): pixels, uint8 (N, height, width, 3), and int (N,).
+        dataset: a `Dataset`, or (images, labels): uint8 (N, height, width, 3) and int (N,).
         split: of a `Dataset`: "train", "validation" or "test".
         batch_size: images at a time.
         class_names: as of `open_classifier`; default: the data set's.
@@ -108,7 +85,7 @@ def evaluate(
         known = len(classifier.class_names)
         if classes not in (None, known) or labels.min() < 0 or labels.max() >= known:
             raise ValueError(
-                f"dataset: expected the {known} classes of {_name(source)}, got "
+                f"dataset: expected the {known} classes of {getattr(source, 'name', source)}, got "
                 f"{classes or labels.max() + 1}; evaluate on the data set it was trained on"
             )
         size = classifier.preprocessing.image_size
@@ -144,7 +121,7 @@ def report(
         scores: (N, classes), a higher one for a more likely class; of equal ones the lower counts.
         labels: int (N,).
         class_names: by label.
-        superclass_names: None: there are none.
+        superclass_names: None or the class names: there are none.
         superclass_of: int (classes,), the superclass of each class.
         split: its name.
 
@@ -161,101 +138,77 @@ def report(
     order = np.argsort(-scores, axis=1, kind="stable")[:, :5]
     predicted = order[:, 0]
     confusion = metrics.confusion_matrix(labels, predicted, labels=every)
-    each = metrics.precision_recall_fscore_support(
+    shares = metrics.precision_recall_fscore_support(
         labels, predicted, labels=every, zero_division=np.nan
-    )
-    mean = [float(np.nanmean(values)) for values in each[:3]]
-    superclasses = superclass_names if superclass_names != class_names else None
-    if superclasses is None or superclass_of is None:
-        superclasses, superclass_of = class_names, every
-    mistakes = confusion * (1 - np.eye(len(every), dtype=int))
-    classes = tuple(
-        ClassRow(
-            name=name,
-            superclass=superclasses[superclass_of[label]],
-            images=int(support),
-            precision=_or_none(precision),
-            recall=_or_none(recall),
-            f1=_or_none(f1),
-            mistaken_for=class_names[mistakes[label].argmax()] if mistakes[label].any() else "",
-            mistakes=int(mistakes[label].max()),
-        )
-        for label, (name, precision, recall, f1, support) in enumerate(
-            zip(class_names, *each, strict=True)
-        )
-    )
+    )[:3]
+    mistakes = np.where(np.eye(len(every), dtype=bool), 0, confusion)
+    if superclass_names is None or superclass_of is None:
+        superclass_names, superclass_of = class_names, every
+    classes = [
+        {
+            "class": name,
+            "superclass": superclass_names[superclass_of[label]],
+            "images": int(confusion[label].sum()),
+            "precision": _or_none(shares[0][label]),
+            "recall": _or_none(shares[1][label]),
+            "f1": _or_none(shares[2][label]),
+            "mistaken_for": class_names[mistakes[label].argmax()] if mistakes[label].any() else "",
+            "mistakes": int(mistakes[label].max()),
+        }
+        for label, name in enumerate(class_names)
+    ]
+    grouped = superclass_names != class_names
+    superclasses = []
+    for index, name in enumerate(superclass_names if grouped else ()):
+        own = superclass_of == index
+        images, right = int(confusion[own].sum()), int(confusion.diagonal()[own].sum())
+        accuracy = right / images if images else None
+        superclasses.append({"superclass": name, "images": images, "accuracy": accuracy})
+    right_group = superclass_of[predicted] == superclass_of[labels]
     return Report(
-        split=split,
-        images=len(labels),
-        top1=float((predicted == labels).mean()),
-        top5=float((order == labels[:, None]).any(axis=1).mean()),
-        superclass_accuracy=None
-        if superclasses is class_names
-        else float((superclass_of[predicted] == superclass_of[labels]).mean()),
-        precision=mean[0],
-        recall=mean[1],
-        f1=mean[2],
-        classes=classes,
-        superclasses=()
-        if superclasses is class_names
-        else tuple(
-            (
-                name,
-                int((superclass_of[labels] == index).sum()),
-                _share(confusion, superclass_of == index),
-            )
-            for index, name in enumerate(superclasses)
-        ),
-        confusion=confusion,
+        split,
+        len(labels),
+        float((predicted == labels).mean()),
+        float((order == labels[:, None]).any(axis=1).mean()),
+        *(float(np.nanmean(share)) for share in shares),
+        float(right_group.mean()) if grouped else None,
+        superclasses,
+        classes,
+        confusion,
     )
 
 
 def report_as_text(report: Report) -> str:
     """Return tables for a terminal: overall, each superclass, each class."""
-    lines = [
-        f"{report.images} images ({report.split})",
-        f"top-1 accuracy       {report.top1:8.2%}",
-        f"top-5 accuracy       {report.top5:8.2%}",
-    ]
-    if report.superclass_accuracy is not None:
-        lines.append(f"superclass accuracy  {report.superclass_accuracy:8.2%}")
-    for name in ("precision", "recall", "f1"):
-        lines.append(f"{'mean ' + name:19}  {getattr(report, name):8.2%}")
+    names = ("top1", "top5", "precision", "recall", "f1", "superclass_accuracy")
+    values = {name: getattr(report, name) for name in names}
+    rows = [(name.replace("_", " "), _percent(v)) for name, v in values.items() if v is not None]
+    lines = [f"{report.images} images ({report.split})", table(rows)]
     if report.superclasses:
         rows = [("superclass", "images", "accuracy of its classes")]
-        rows += [
-            (name, f"{images:6}", _percent(share)) for name, images, share in report.superclasses
-        ]
+        for row in report.superclasses:
+            rows.append((row["superclass"], f"{row['images']:6}", _percent(row["accuracy"])))
         lines += ["", table(rows)]
-    rows = [("class", "images", "  recall", "precision", "      F1", "most often mistaken for")]
+    rows = [("class", "images", "  recall", "precision", "      f1", "most often mistaken for")]
     for row in report.classes:
-        mistaken = f"{row.mistaken_for} ({row.mistakes})" if row.mistakes else "-"
-        shares = map(_percent, (row.recall, row.precision, row.f1))
-        rows.append((row.name, f"{row.images:6}", *shares, mistaken))
+        shares = (_percent(row[name]) for name in ("recall", "precision", "f1"))
+        mistaken = f"{row['mistaken_for']} ({row['mistakes']})" if row["mistakes"] else "-"
+        rows.append((row["class"], f"{row['images']:6}", *shares, mistaken))
     return "\n".join([*lines, "", table(rows)])
 
 
 def report_as_csv(report: Report) -> str:
-    """Return one line per class, with the fields of `ClassRow` as columns."""
+    """Return one line per class, with its precision, recall, F1 and most frequent mistake."""
     text = io.StringIO()
-    rows = [asdict(row) for row in report.classes]
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(text, fieldnames=list(report.classes[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(report.classes)
     return text.getvalue()
 
 
 def report_as_json(report: Report) -> str:
     """Return everything, the confusion matrix included; null where a fraction is undefined."""
-    values = {field: getattr(report, field) for field in Report.__dataclass_fields__}
-    values["classes"] = [asdict(row) for row in report.classes]
-    values["confusion"] = report.confusion.tolist()
-    return json.dumps(values, indent=1) + "\n"
-
-
-def _share(confusion, members):
-    total = confusion[members].sum()
-    return float(np.diag(confusion)[members].sum() / total) if total else None
+    return json.dumps(vars(report) | {"confusion": report.confusion.tolist()}, indent=1) + "\n"
 
 
 def _or_none(value):
@@ -264,7 +217,3 @@ def _or_none(value):
 
 def _percent(value):
     return "      no" if value is None else f"{value:8.2%}"
-
-
-def _name(source):
-    return getattr(source, "name", source)

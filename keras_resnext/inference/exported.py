@@ -67,7 +67,7 @@ def open_exported(file: Path) -> Iterator[Exported]:
         file: the model in NAME/VERSION.
 
     Raises:
-        ValueError: it is damaged, not by `keras_resnext.export`, or holds what no export of ours does.
+        ValueError: it is damaged, not by `keras_resnext.export`, or holds what no export does.
         RuntimeError: the process died; a package may not be installed.
     """
     names, values = _read(file, LABELS), _read(file, PREPROCESSING)
@@ -128,7 +128,8 @@ def run_exported(file: Path, *, trusted: bool, **environment: str) -> Iterator[A
             stdout=subprocess.PIPE,
             stderr=log,
         )
-        assert process.stdin and process.stdout
+        assert process.stdin
+        assert process.stdout
 
         def run(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             try:

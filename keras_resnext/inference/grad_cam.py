@@ -70,7 +70,7 @@ class GradCAM:
         class_names: tuple[str, ...] | None = None,
         preprocessing: Preprocessing | None = None,
     ):
-        classifier = model_classifier(source, class_names, preprocessing, quiet=True)
+        classifier = model_classifier(source, class_names, preprocessing, arrays=True)
         self.class_names, self.preprocessing = classifier.class_names, classifier.preprocessing
         self._prepare = normalizer(classifier.model, classifier.preprocessing)
         self._activation = classifier.activation
@@ -79,9 +79,9 @@ class GradCAM:
             info = feature_info(network)
         except ValueError as error:
             raise ValueError(
-                f"model: expected a ResNeXt of keras_resnext, or a model that contains one with its "
-                f"layer names, got {classifier.model.name!r}, which has no layer stage1_block1_out; "
-                "Grad-CAM reads the features of its stages"
+                "model: Grad-CAM reads the features of the stages of a ResNeXt of keras_resnext, "
+                f"or of a model that contains one with its layer names; {classifier.model.name!r} "
+                "has no layer stage1_block1_out"
             ) from error
         stage = len(info) - 1 if stage is None else stage
         if not 0 <= stage < len(info):

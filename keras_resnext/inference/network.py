@@ -1,4 +1,4 @@
-"""Any Keras model built on ours, brought to one flat network that inference and export can handle."""
+"""Any Keras model built on ours as one flat network, which inference and export can handle."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -103,7 +103,7 @@ def output_activation(model: keras.Model) -> str:
 
 
 def logits_network(model: keras.Model, change: Change = lambda layer, config: None) -> keras.Model:
-    """Return the flat network of a classifier in float32, up to the logits, inactive layers dropped.
+    """Return a classifier as a flat network in float32 that ends in the logits.
 
     Args:
         model: as `rebuild_flat` takes it; a softmax or sigmoid at its end is taken off.

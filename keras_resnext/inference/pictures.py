@@ -121,9 +121,9 @@ def draw_confusion(report: Report, path: str | os.PathLike) -> None:
     """
     from sklearn.metrics import ConfusionMatrixDisplay
 
-    groups = [row.superclass for row in report.classes]
-    order = sorted(range(len(groups)), key=groups.index)  # by the first class of each
-    names = [report.classes[label].name for label in order]
+    groups = [row["superclass"] for row in report.classes]
+    order = sorted(range(len(groups)), key=lambda label: groups.index(groups[label]))
+    names = [report.classes[label]["class"] for label in order]
     counts = report.confusion[np.ix_(order, order)]
     percent = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     few, readable = len(names) <= 20, len(names) <= 200
@@ -181,6 +181,7 @@ def save_figure(drawing: Any, path: str | os.PathLike) -> None:
     own = letters(font_manager.findfont("DejaVu Sans"))
     missing = {ord(letter) for text in texts for letter in text.get_text()} - own - {ord("\n")}
     fonts = font_manager.fontManager.ttflist if missing else []
+    fonts = [font for font in fonts if not font.name.startswith("Last Resort")]  # empty boxes
     other = next((font.name for font in fonts if missing <= letters(font.fname)), None)
     for text in texts:
         text.set_parse_math(False)

@@ -1,9 +1,9 @@
 """Run an exported file in its own runtime: `python -P runtimes.py FILE trusted|checked`.
 
-Started as a file, with this package out of reach and, but for `.keras` files, Keras too: nothing but
-the runtime may be needed. Answers requests from standard input on standard output until that ends,
-as it does when whoever started it is killed. A message is its length in 8 bytes and an .npz: pixels,
-uint8 (N, height, width, 3), by signature; outputs by SIGNATURE/OUTPUT, or a text by the name `error`.
+Started as a file, with this package out of reach and, but for `.keras` files, Keras too: nothing
+but the runtime may be needed. Answers requests from standard input on standard output until that
+ends, as it does when whoever started it is killed. A message is its length in 8 bytes and an .npz:
+pixels, uint8 (N, height, width, 3), by signature; outputs by SIGNATURE/OUTPUT, or an `error`.
 
 A file that is "checked" comes from anywhere: what in it could do more than compute is refused, by
 lists of what our own exports hold.
@@ -26,197 +26,37 @@ DEFAULT = "serving_default"
 Run = Callable[[Mapping[str, np.ndarray]], Mapping[str, Any]]
 
 OPERATIONS = frozenset(
-    [
-        "Abs",
-        "Add",
-        "AddN",
-        "AddV2",
-        "All",
-        "Any",
-        "ArgMax",
-        "Assert",
-        "AvgPool",
-        "BatchMatMulV2",
-        "BiasAdd",
-        "BroadcastTo",
-        "Cast",
-        "Ceil",
-        "ClipByValue",
-        "ConcatV2",
-        "Const",
-        "Conv2D",
-        "DepthwiseConv2dNative",
-        "Einsum",
-        "Elu",
-        "EnsureShape",
-        "Equal",
-        "Erf",
-        "Exp",
-        "ExpandDims",
-        "Fill",
-        "Floor",
-        "FloorDiv",
-        "FloorMod",
-        "FusedBatchNormV3",
-        "GatherV2",
-        "Greater",
-        "GreaterEqual",
-        "Identity",
-        "IdentityN",
-        "LeakyRelu",
-        "Less",
-        "LessEqual",
-        "Log",
-        "Log1p",
-        "LogSoftmax",
-        "LogicalAnd",
-        "LogicalNot",
-        "LogicalOr",
-        "MatMul",
-        "Max",
-        "MaxPool",
-        "Maximum",
-        "Mean",
-        "Min",
-        "Minimum",
-        "Mul",
-        "Neg",
-        "NoOp",
-        "NotEqual",
-        "Pack",
-        "Pad",
-        "PadV2",
-        "PartitionedCall",
-        "Placeholder",
-        "Pow",
-        "Prod",
-        "Range",
-        "RealDiv",
-        "Relu",
-        "Relu6",
-        "Reshape",
-        "ResizeBicubic",
-        "ResizeBilinear",
-        "ResizeNearestNeighbor",
-        "Round",
-        "Rsqrt",
-        "ScaleAndTranslate",
-        "Select",
-        "SelectV2",
-        "Selu",
-        "Shape",
-        "Sigmoid",
-        "Slice",
-        "Softmax",
-        "Softplus",
-        "Split",
-        "SplitV",
-        "Sqrt",
-        "Square",
-        "SquaredDifference",
-        "Squeeze",
-        "StatefulPartitionedCall",
-        "StopGradient",
-        "StridedSlice",
-        "Sub",
-        "Sum",
-        "Tanh",
-        "Tile",
-        "TopKV2",
-        "Transpose",
-        "Unpack",
-        "ZerosLike",
-    ]
+    """
+    Abs Add AddN AddV2 All Any ArgMax Assert AvgPool BatchMatMulV2 BiasAdd BroadcastTo Cast
+    Ceil ClipByValue ConcatV2 Const Conv2D DepthwiseConv2dNative Einsum Elu EnsureShape Equal
+    Erf Exp ExpandDims Fill Floor FloorDiv FloorMod FusedBatchNormV3 GatherV2 Greater
+    GreaterEqual Identity IdentityN LeakyRelu Less LessEqual Log Log1p LogSoftmax LogicalAnd
+    LogicalNot LogicalOr MatMul Max MaxPool Maximum Mean Min Minimum Mul Neg NoOp NotEqual Pack
+    Pad PadV2 PartitionedCall Placeholder Pow Prod Range RealDiv Relu Relu6 Reshape
+    ResizeBicubic ResizeBilinear ResizeNearestNeighbor Round Rsqrt ScaleAndTranslate Select
+    SelectV2 Selu Shape Sigmoid Slice Softmax Softplus Split SplitV Sqrt Square
+    SquaredDifference Squeeze StatefulPartitionedCall StopGradient StridedSlice Sub Sum Tanh
+    Tile TopKV2 Transpose Unpack ZerosLike
+    """.split()  # noqa: SIM905 - lines of words are easier to read
 )
 """TensorFlow's operations that predictions may use: they compute, and touch nothing else."""
 ATEN = frozenset(
-    [
-        "_assert_tensor_metadata",
-        "_to_copy",
-        "adaptive_avg_pool2d",
-        "add",
-        "addmm",
-        "alias",
-        "amax",
-        "avg_pool2d",
-        "cat",
-        "clamp",
-        "clone",
-        "constant_pad_nd",
-        "contiguous",
-        "conv2d",
-        "convolution",
-        "detach",
-        "div",
-        "exp",
-        "expand",
-        "flatten",
-        "gelu",
-        "hardtanh",
-        "leaky_relu",
-        "lift_fresh_copy",
-        "linear",
-        "matmul",
-        "max_pool2d",
-        "mean",
-        "mm",
-        "mul",
-        "pad",
-        "permute",
-        "pow",
-        "relu",
-        "reshape",
-        "rsqrt",
-        "select",
-        "sigmoid",
-        "silu",
-        "slice",
-        "softmax",
-        "split",
-        "sqrt",
-        "squeeze",
-        "sub",
-        "sum",
-        "sym_size",
-        "tanh",
-        "to",
-        "transpose",
-        "unsqueeze",
-        "view",
-    ]
+    """
+    _assert_tensor_metadata _to_copy adaptive_avg_pool2d add addmm alias amax avg_pool2d cat
+    clamp clone constant_pad_nd contiguous conv2d convolution detach div exp expand flatten
+    gelu hardtanh leaky_relu lift_fresh_copy linear matmul max_pool2d mean mm mul pad permute
+    pow relu reshape rsqrt select sigmoid silu slice softmax split sqrt squeeze sub sum
+    sym_size tanh to transpose unsqueeze view
+    """.split()  # noqa: SIM905 - lines of words are easier to read
 )
 """PyTorch's, of `torch.ops.aten`."""
 LAYERS = frozenset(
-    [
-        "Activation",
-        "Add",
-        "AveragePooling2D",
-        "BatchNormalization",
-        "Concatenate",
-        "Conv2D",
-        "Dense",
-        "DepthwiseConv2D",
-        "Flatten",
-        "Functional",
-        "GlobalAveragePooling2D",
-        "GlobalMaxPooling2D",
-        "InputLayer",
-        "LayerNormalization",
-        "MaxPooling2D",
-        "Multiply",
-        "Normalization",
-        "PReLU",
-        "Permute",
-        "ReLU",
-        "Rescaling",
-        "Reshape",
-        "Resizing",
-        "SeparableConv2D",
-        "Softmax",
-        "Subtract",
-        "UnitNormalization",
-        "ZeroPadding2D",
-    ]
+    """
+    Activation Add AveragePooling2D BatchNormalization Concatenate Conv2D Dense DepthwiseConv2D
+    Flatten Functional GlobalAveragePooling2D GlobalMaxPooling2D InputLayer LayerNormalization
+    MaxPooling2D Multiply Normalization PReLU Permute ReLU Rescaling Reshape Resizing
+    SeparableConv2D Softmax Subtract UnitNormalization ZeroPadding2D
+    """.split()  # noqa: SIM905 - lines of words are easier to read
 )
 """Keras', of `.keras` files, beside its initializers."""
 PLAIN_VALUES = ("__keras_tensor__", "__tensor__", "__numpy__", "__tuple__", "__slice__")
@@ -224,7 +64,6 @@ PLAIN_VALUES = ("__keras_tensor__", "__tensor__", "__numpy__", "__tuple__", "__s
 
 def saved_model(file: Path, trusted: bool) -> Run:
     """TensorFlow, without XLA, as TensorFlow Serving runs it."""
-    sys.modules["keras"] = None  # type: ignore[assignment]  # TensorFlow would import it
     import tensorflow as tf
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
