@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from keras_resnext.data import Split, load
+from keras_resnext.data import Split, load_dataset
 
 HELD_OUT = range(0, 100, 10)  # labels of apple, bowl, chair, dolphin, ...
 PRETRAIN_IMAGES, FEW_IMAGES, RARE_IMAGES = 200, 60, 6
@@ -45,7 +45,7 @@ def vary(folder: Path, rng: np.random.Generator) -> None:
 
 def main(archive: str, target: str) -> None:
     """Write all three."""
-    dataset, target = load("cifar100", archive), Path(target)
+    dataset, target = load_dataset("cifar100", archive), Path(target)
     names, held_out = dataset.class_names, list(HELD_OUT)
     others = [label for label in range(100) if label not in held_out]
     parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
