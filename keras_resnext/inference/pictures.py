@@ -187,8 +187,16 @@ def save_figure(drawing: Any, path: str | os.PathLike) -> None:
         text.set_parse_math(False)
         if other:
             text.set_fontfamily(["DejaVu Sans", other])
-        elif missing:
-            known = [x if ord(x) not in missing else ascii(x)[1:-1] for x in text.get_text()]
-            text.set_text("".join(known))
+
+    def shown(text: str) -> str:
+        return "".join(x if ord(x) not in missing else ascii(x)[1:-1] for x in text)
+
+    if missing and not other:
+        for text in texts:
+            text.set_text(shown(text.get_text()))
+        for axis in (axis for axes in drawing.axes for axis in (axes.xaxis, axes.yaxis)):
+            labels = [text.get_text() for text in axis.get_ticklabels()]
+            if [shown(label) for label in labels] != labels:  # they are set anew when drawn
+                axis.set_ticklabels([shown(label) for label in labels])
     with atomic_write(path) as temporary:
         drawing.savefig(temporary, dpi=110)

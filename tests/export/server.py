@@ -5,6 +5,7 @@ replays the warm-up requests, and prints its two ports.
 """
 
 import base64
+import importlib
 import importlib.util
 import json
 import os
@@ -20,7 +21,7 @@ sys.modules["keras"] = None  # TensorFlow would import it
 
 import tensorflow as tf  # noqa: E402
 
-READER = Path(__file__).parents[2] / "keras_resnext/export/tensorflow/reader.py"
+RUNTIMES = Path(__file__).parents[2] / "keras_resnext/inference/runtimes.py"
 
 
 class Model:
@@ -137,10 +138,8 @@ def grpc_server(model, name):
 
 if __name__ == "__main__":
     folder, name = sys.argv[1:]
-    spec = importlib.util.spec_from_file_location("reader", READER)
-    reader = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(reader)
-    reader.disable_xla()
+    sys.path.append(str(RUNTIMES.parent))
+    importlib.import_module("runtimes").disable_xla()
     model = Model(folder)
     http = rest(model, name)
     started = {"rest": http.server_address[1], "process": os.getpid()}

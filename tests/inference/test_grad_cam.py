@@ -143,7 +143,7 @@ def test_what_it_needs_is_said(network):
         GradCAM(other)
     with pytest.raises(ValueError, match=r"stage: expected 0 \(the stem\) to 2, got 3"):
         GradCAM(network, 3)
-    with pytest.raises(ValueError, match="expected a classifier of .* RGB images"):
+    with pytest.raises(ValueError, match=r"expected a classifier of .* RGB images"):
         GradCAM(build((8, 8, 3), include_top=False))
 
 

@@ -1,0 +1,238 @@
+"""The SavedModel in detail, and over the wire from a server that loads as TensorFlow Serving."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_resnext import backend
+from keras_resnext.data import image_to_square
+from keras_resnext.export import run_export
+from keras_resnext.inference import runtimes
+from keras_resnext.inference.exported import run_exported
+from keras_resnext.preprocessing import Preprocessing
+from tests.export.conftest import NAMES
+from tests.export.encoded import KINDS, claims, encode, picture
+
+if backend.NAME != "tensorflow":
+    pytest.skip("test_export.py has the SavedModel of every backend", allow_module_level=True)
+
+import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+PREPROCESSING = Preprocessing(32, 40, "bilinear", mean=(0, 0, 0), std=(1, 1, 1))
+RUNTIMES = Path(runtimes.__file__)
+
+
+@pytest.fixture(scope="module")
+def exported(trained, tmp_path_factory):
+    path = tmp_path_factory.mktemp("saved_models") / "tiny"
+    return run_export(trained, path, class_names=NAMES, preprocessing=PREPROCESSING)
+
+
+@pytest.fixture(scope="module")
+def own(trained, images):
+    return trained.predict(images.astype(np.float32), verbose=0)
+
+
+@pytest.fixture(scope="module")
+def graph(exported):
+    contents = (exported.folder / "saved_model.pb").read_bytes()
+    (meta_graph,) = SavedModel.FromString(contents).meta_graphs
+    return meta_graph.graph_def
+
+
+def test_nothing_needs_xla_and_weights_are_constants_stored_once(graph, exported, trained):
+    assert runtimes.needs_xla(graph) == []
+    nodes = runtimes.nodes(graph)
+    functions = {function.signature.name for function in graph.library.function}
+    assert {node.op for node in nodes} <= set(dir(tf.raw_ops)) | functions
+    assert not [node for node in nodes if "BatchNorm" in node.op]
+    # TensorFlow keeps the path of an asset in a variable.
+    variables = [node for node in nodes if node.op == "VarHandleOp"]
+    assert {node.attr["dtype"].type for node in variables} == {tf.string.as_datatype_enum}
+    size = (exported.folder / "saved_model.pb").stat().st_size
+    assert size < 4 * 1.2 * trained.count_params() + 300_000
+
+
+def test_a_convolution_and_its_bias_are_not_fused_where_that_refuses_groups(exported, images):
+    file = exported.folder / "saved_model.pb"
+    with run_exported(file, trusted=True, TF_ENABLE_ONEDNN_OPTS="0") as run:
+        found = run({name: images[:2] for name in ("serving_default", "serve_uint8")})
+    assert len(found) == 4
+
+
+def test_what_plain_keras_exports_fails_where_this_runs(tmp_path):
+    convolution = keras.layers.Conv2D(8, 3, groups=4)
+    plain = keras.Sequential([keras.Input((32, 32, 4)), convolution])
+    plain.export(tmp_path / "plain", verbose=False)
+    program = (
+        f"import sys; sys.path.append({str(RUNTIMES.parent)!r})\n"
+        "import runtimes, tensorflow as tf\n"
+        "runtimes.disable_xla()\n"
+        f"plain = tf.saved_model.load({str(tmp_path / 'plain')!r})\n"
+        "plain.serve(tf.zeros((1, 32, 32, 4)))\n"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True)
+    assert done.returncode
+    assert "XLA compilation disabled" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def server(exported):
+    process = subprocess.Popen(
+        [sys.executable, "-P", Path(__file__).with_name("server.py"), exported.folder, "tiny"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield SimpleNamespace(**json.loads(process.stdout.readline()))
+    finally:
+        process.kill()
+        process.wait()
+
+
+def post(server, body):
+    """The answer, or the error, and its status."""
+    body = body if isinstance(body, bytes) else json.dumps(body).encode()
+    url = f"http://127.0.0.1:{server.rest}/v1/models/tiny:predict"
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body), timeout=60) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)["error"]
+
+
+def b64(*files):
+    instances = [{"b64": base64.b64encode(file).decode()} for file in files]
+    return {"signature_name": "serve_bytes", "instances": instances}
+
+
+def test_warm_up_requests_of_every_signature_are_replayed(server, exported):
+    pytest.importorskip("tensorflow_serving", reason="it has the messages")
+    assert exported.warm
+    assert server.replayed == 3
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "serve_uint8"])
+def test_rest_by_row_and_by_column(server, own, images, signature):
+    body = {"signature_name": signature}
+    _, rows = post(server, body | {"instances": images.tolist()})
+    _, columns = post(server, body | {"inputs": images.tolist()})
+    found = [row["probabilities"] for row in rows["predictions"]]
+    np.testing.assert_allclose(found, own, atol=1e-4)
+    np.testing.assert_allclose(columns["outputs"]["probabilities"], found, atol=1e-6)
+    exponentials = np.exp(columns["outputs"]["logits"])
+    found_again = exponentials / exponentials.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found_again, found, atol=1e-5)
+
+
+def test_files_of_every_kind_and_size_give_the_most_likely_classes_by_name(server, trained):
+    files = [picture(20 + 9 * n, 70, n) for n in range(len(KINDS))]
+    status, answer = post(server, b64(*map(encode, files, KINDS)))
+    assert status == 200
+    squares = np.stack([np.asarray(image_to_square(file, PREPROCESSING)) for file in files])
+    expected = trained.predict(squares.astype(np.float32), verbose=0)
+    for row, probabilities in zip(answer["predictions"], expected, strict=True):
+        order = np.argsort(-probabilities)
+        assert row["classes"] == [NAMES[label] for label in order]
+        np.testing.assert_allclose(row["scores"], probabilities[order], atol=0.05)  # JPEG, WebP
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"instances": np.zeros((1, 33, 32, 3)).tolist()}, "[1,33,32,3] is not compatible"),
+        ({"instances": np.zeros((32, 32, 3)).tolist()}, "[32,32,3] is not compatible"),
+        ({"inputs": np.zeros((0, 32, 32, 3)).tolist()}, "EnsureShape"),
+        ({"signature_name": "serve_bytes", "instances": []}, "got none"),
+        (b64(b"text"), "expected a JPEG, PNG or WebP file"),
+        (b64(encode(picture(64, 64), "JPEG")[:900]), "Invalid JPEG"),
+        (b64(encode(picture(9, 9)), claims("PNG", 10_240)), "at most 25000000 pixels"),
+        (b64(claims("JPEG", 5_000)), "a whole image"),
+    ],
+)
+def test_a_bad_request_gets_an_error_and_the_server_goes_on(server, body, message, own, images):
+    status, error = post(server, body)
+    assert status == 400
+    assert message in error
+    _, answer = post(server, {"instances": images[:1].tolist()})
+    np.testing.assert_allclose(answer["predictions"][0]["probabilities"], own[0], atol=1e-4)
+
+
+def test_a_hundred_megapixels_take_no_memory(server):
+    """One bit per pixel: twelve kilobytes of PNG that decode to 300 MB."""
+    file = encode(Image.new("1", (10_000, 10_000)))
+    status = Path(f"/proc/{server.process}/status")
+    if status.exists():
+        status.with_name("clear_refs").write_text("5")  # forget the highest use so far
+    assert "at most 25000000 pixels" in post(server, b64(*[file] * 4))[1]
+    if status.exists():
+        lines = (line.partition(":") for line in status.read_text().splitlines())
+        memory = {k: int(v.split()[0]) for k, _, v in lines if k in ("VmHWM", "VmRSS")}
+        assert memory["VmHWM"] - memory["VmRSS"] < 100_000  # kilobytes
+
+
+def test_grpc_answers_and_refuses(server, own, images):
+    pytest.importorskip("tensorflow_serving", reason="it has the messages")
+    import grpc
+    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+        def predict(signature="serve_uint8", **inputs):
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = "tiny"
+            request.model_spec.signature_name = signature
+            for key, value in inputs.items():
+                request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+            return stub.Predict(request, timeout=60).outputs
+
+        for message, arguments in {
+            "got none": {"images": images[:0]},
+            "is not compatible": {"images": images[0]},
+            "to be uint8 but float": {"images": images.astype(np.float32)},
+            "expected a JPEG": {"signature": "serve_bytes", "image_bytes": [b"text"]},
+            "Shape of tensor": {"signature": "serve_bytes", "image_bytes": b"no batch"},
+        }.items():
+            with pytest.raises(grpc.RpcError) as refused:
+                predict(**arguments)
+            assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+            assert message in refused.value.details()
+        found = tf.make_ndarray(predict(images=images)["probabilities"])
+        np.testing.assert_allclose(found, own, atol=1e-4)
+
+
+@pytest.mark.parametrize("api", ["rest", "grpc"])
+def test_the_client_prints_classes_and_reports_what_is_refused(server, own, images, tmp_path, api):
+    if api == "grpc":
+        pytest.importorskip("tensorflow_serving")
+    Image.fromarray(np.pad(images[0], ((4, 4), (4, 4), (0, 0)))).save(tmp_path / "good.png")
+    (tmp_path / "bad.jpg").write_bytes(b"text")
+    address = {"rest": f"http://127.0.0.1:{server.rest}", "grpc": f"127.0.0.1:{server.grpc}"}
+    files = [tmp_path / name for name in ("missing.png", "bad.jpg", "good.png")]
+    script = Path(__file__).parents[2] / "scripts/serve_client.py"
+    done = subprocess.run(
+        [sys.executable, script, "--model", "tiny", f"--{api}={address[api]}", *files],
+        capture_output=True,
+        text=True,
+        env=os.environ,
+    )
+    assert done.returncode == 1
+    best = own[0].argmax()
+    assert done.stdout.splitlines()[0] == str(files[2])
+    assert done.stdout.splitlines()[1].split() == [f"{own[0, best]:.2%}", NAMES[best]]
+    assert f"{files[0]}: error:" in done.stderr
+    assert f"{files[1]}: error: " in done.stderr
+    assert "expected a JPEG, PNG or WebP file" in done.stderr
