@@ -211,7 +211,7 @@ Accuracy is top-1 and top-5 in percent on the validation images of ImageNet-1k, 
 parameters and multiply-adds are counted from the graph. **CC-BY-NC-4.0 forbids commercial use**; \
 such weights load by their full name only.
 
-`keras-resnext presets --markdown docs/presets.md` writes this page.
+`keras-resnext presets --write docs/presets.md` writes this page.
 
 | weights | input | top-1 | top-5 | parameters, M | multiply-adds, G | license | | trained on |
 |---|---|---|---|---|---|---|---|---|

@@ -12,8 +12,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_resnext.backend import versions
 from keras_resnext.files import write_text
-from keras_resnext.training.environment import versions
 from tests.gradients import relative_error
 from tests.parity import ours, peers
 

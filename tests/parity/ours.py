@@ -7,9 +7,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_resnext import ResNeXt, native
+from keras_resnext import ResNeXt, backend
 from keras_resnext.features import feature_extractor
-from keras_resnext.weights.loading import load_weights
+from keras_resnext.models import load_weights
 from keras_resnext.weights.naming import from_torch
 
 
@@ -32,7 +32,7 @@ def results(model: keras.Model, images: np.ndarray, cotangent: np.ndarray) -> di
     with _operation_by_operation():
         tensor = ops.convert_to_tensor(_from_channels_last(images))
         stages = feature_extractor(model, (1, 2, 3, 4))(tensor, training=False)
-        run = native.gradients.outputs_and_gradients(lambda x: model(x, training=False))
+        run = backend.native.outputs_and_gradients(lambda x: model(x, training=False))
         logits, (gradient,) = run(ops.convert_to_tensor(cotangent), tensor)
     found = {f"stage {n}": _channels_last(stage) for n, stage in enumerate(stages, start=1)}
     return found | {

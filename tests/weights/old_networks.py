@@ -1,9 +1,5 @@
 """Small networks in the words of the libraries whose files are read."""
 
-import keras
-import numpy as np
-from keras import layers
-
 try:
     import torch
     from torch import nn
@@ -109,53 +105,3 @@ def GroupedCifar():
             return self.fc(self.conv3(self.conv2(self.conv1(x))).mean((2, 3)))
 
     return Network()
-
-
-def keras_applications():
-    """github.com/keras-team/keras-applications: block3 of resnet_common.py."""
-    x = image = keras.Input((None, None, 3))
-    x = layers.ZeroPadding2D(3)(x)
-    x = layers.Conv2D(64, 7, strides=2, use_bias=False, name="conv1_conv")(x)
-    x = layers.ReLU()(_norm(x, "conv1_bn"))
-    x = layers.MaxPooling2D(3, strides=2)(layers.ZeroPadding2D(1)(x))
-    x = _block3(x, 16, 256, 1, "conv2_block1")
-    x = _block3(x, 16, 256, 1, "conv2_block2", projection=False)
-    x = _block3(x, 32, 512, 2, "conv3_block1")
-    x = layers.GlobalAveragePooling2D()(x)
-    x = layers.Dense(CLASSES, activation="softmax", name="probs")(x)
-    model = keras.Model(image, x)
-    generator = np.random.default_rng(0)
-    for layer in model.layers:
-        if isinstance(layer, layers.BatchNormalization):
-            shape = layer.gamma.shape
-            layer.set_weights([generator.uniform(0.5, 1.5, shape) for _ in range(4)])
-    return model
-
-
-def _block3(x, filters, out, stride, name, projection=True):
-    shortcut = x
-    if projection:
-        shortcut = layers.Conv2D(out, 1, strides=stride, use_bias=False, name=f"{name}_0_conv")(x)
-        shortcut = _norm(shortcut, f"{name}_0_bn")
-    x = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_1_conv")(x)
-    x = layers.ReLU()(_norm(x, f"{name}_1_bn"))
-    c = filters // GROUPS
-    x = layers.ZeroPadding2D(1)(x)
-    x = layers.DepthwiseConv2D(
-        3, strides=stride, depth_multiplier=c, use_bias=False, name=f"{name}_2_conv"
-    )(x)
-    sums = np.zeros((1, 1, filters * c, filters))
-    for output in range(filters):
-        first = output // c * c * c + output % c
-        sums[:, :, first : first + c * c : c, output] = 1
-    adding = layers.Conv2D(filters, 1, use_bias=False, trainable=False, name=f"{name}_2_gconv")
-    x = adding(x)
-    adding.set_weights([sums])
-    x = layers.ReLU()(_norm(x, f"{name}_2_bn"))
-    x = layers.Conv2D(out, 1, use_bias=False, name=f"{name}_3_conv")(x)
-    x = layers.Add()([shortcut, _norm(x, f"{name}_3_bn")])
-    return layers.ReLU()(x)
-
-
-def _norm(x, name):
-    return layers.BatchNormalization(epsilon=1.001e-5, name=name)(x)

@@ -1,17 +1,15 @@
 """Networks written down as their libraries do, and ours with their weights."""
 
 from dataclasses import asdict
-from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
 from keras_resnext import ResNeXt
 from keras_resnext.architecture import Architecture
-from keras_resnext.weights.loading import load_weights
-from keras_resnext.weights.naming import from_keras_applications, from_torch, to_torch
-from keras_resnext.weights.tensors import read_tensors
+from keras_resnext.models import load_weights
+from keras_resnext.weights.layers import LayerWeights
+from keras_resnext.weights.naming import NAMINGS, from_torch, to_torch
 from tests.gradients import relative_error
 from tests.weights import old_networks
 
@@ -38,7 +36,7 @@ def images(*shape):
 @pytest.mark.parametrize("arguments", KINDS, ids=str)
 def test_there_and_back(arguments):
     model = network(**arguments)
-    found = from_torch(to_torch(model))
+    found = from_torch(to_torch(LayerWeights.of_model(model)))
     expected = Architecture(**dict(stage_blocks=(1, 2), cardinality=4) | arguments)
     assert found.architecture() == expected
     assert found.classes == 5
@@ -58,7 +56,8 @@ def test_timm_takes_a_whole_state_dict_of_ours():
         peers.Bottleneck, (1, 2, 1, 1), num_classes=5, cardinality=4, base_width=4, stem_width=32,
         stem_type="deep", avg_down=True, block_args=dict(attn_layer="se"),
     )  # fmt: skip
-    tensors = {name: torch.from_numpy(np.array(value)) for name, value in to_torch(model).items()}
+    weights = LayerWeights.of_model(model)
+    tensors = {name: torch.from_numpy(value) for name, value in to_torch(weights).items()}
     theirs.load_state_dict(tensors, strict=True)
     x = images(2, 45, 52, 3)
     with torch.no_grad():
@@ -93,16 +92,6 @@ def test_the_cifar_implementation_with_grouped_1x1_convolutions():
     assert relative_error(logits(weights, x), expected) < 1e-4
 
 
-def test_keras_applications_depthwise_convolutions_and_sums(tmp_path):
-    theirs = old_networks.keras_applications()
-    theirs.save(tmp_path / "resnext.h5")
-    x = images(2, 40, 36, 3)
-    weights = from_keras_applications(read_tensors(tmp_path / "resnext.h5"))
-    assert weights.architecture().cardinality == 4
-    found = keras.ops.convert_to_numpy(keras.ops.softmax(logits(weights, x)))
-    assert relative_error(found, theirs.predict(x, verbose=0)) < 1e-4
-
-
 def logits(weights, x):
     """What our network makes of images with these weights."""
     model = ResNeXt(
@@ -111,18 +100,45 @@ def logits(weights, x):
         classes=weights.classes,
         classifier_activation=None,
     )
-    load_weights(model, weights, Path("theirs"))
+    load_weights(model, weights, "theirs")
     return model.predict(x, verbose=0)
 
 
+@pytest.mark.parametrize("naming", NAMINGS, ids=lambda naming: naming.modules["predictions"])
+def test_every_naming_goes_both_ways(naming):
+    layers = ["stem_conv", "stem_conv1", "stage1_block1_conv1", "stage3_block12_bn3", "predictions"]
+    modules = {layer: naming.module(layer) for layer in layers}
+    assert modules["stage3_block12_bn3"]
+    for layer, module in modules.items():
+        assert module is None or naming.layer(module) == layer
+    assert naming.layer("backbone.conv1") is naming.module("stage1_block1_conv4") is None
+
+
+@pytest.mark.parametrize("library", {naming.library for naming in NAMINGS})
+def test_written_as_each_library_names_it(library):
+    cifar = "weiaicunzai" in library
+    weights = LayerWeights.of_model(
+        network(stem="cifar" if cifar else "imagenet", reduce="grouped" if cifar else "dense")
+    )
+    found = from_torch(to_torch(weights, library))
+    assert found.architecture() == weights.architecture()
+    with pytest.raises(ValueError, match="has no names for such a network"):
+        to_torch(LayerWeights({"stage1_block1_conv9": []}), library)
+
+
 @pytest.mark.parametrize(
-    "tensors",
+    ("change", "told"),
     [
-        {"backbone.conv.weight": np.zeros((3, 3))},
-        {"conv1.weight": np.zeros((64, 3, 7, 7)), "layer1.0.conv4.weight": np.zeros((1, 1, 1, 1))},
-        {},
+        (lambda t: t.clear(), "it is empty"),
+        (lambda t: t.pop("bn1.running_var"), "bn1.running_var is missing"),
+        (lambda t: t.update({"conv1.bias": t["bn1.bias"]}), r"conv1.bias \(64,\)"),
+        (lambda t: t.update({"fc.weight": t["fc.weight"][0]}), r"fc.weight \(512,\)"),
+        (lambda t: t.update({"layer1.0.conv4.weight": t["fc.bias"]}), "layer1.0.conv4.weight"),
+        (lambda t: [t.pop(name) for name in list(t) if "layer1." in name], "lacks layers"),
     ],
 )
-def test_tensors_of_something_else(tensors):
-    with pytest.raises(ValueError, match="no ResNeXt of torchvision, timm"):
+def test_tensors_that_do_not_fit_are_named(change, told):
+    tensors = to_torch(LayerWeights.of_model(network()))
+    change(tensors)
+    with pytest.raises(ValueError, match=told):
         from_torch(tensors)

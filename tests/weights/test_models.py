@@ -149,12 +149,25 @@ def test_saved_model_loads_and_predicts_the_same(block, tmp_path):
     assert loaded.to_json() == model.to_json()
 
 
-def test_weights_argument_loads_a_file(tmp_path):
-    model = tiny()
-    model.save_weights(tmp_path / "tiny.weights.h5")
-    again = tiny(weights=tmp_path / "tiny.weights.h5")
-    for ours, theirs in zip(again.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+def test_weights_argument_loads_a_file_into_any_form_of_the_block(tmp_path):
+    model, path = tiny(), tmp_path / "tiny.weights.h5"
+    model.save_weights(path)
+    x = image(2, 32, 32, 3)
+    for block in ("grouped", "concatenated", "branches"):
+        again = tiny(weights=path, block=block, classes=None)
+        assert again.name == "resnext"
+        np.testing.assert_allclose(
+            again.predict(x, verbose=0), model.predict(x, verbose=0), rtol=1e-4, atol=1e-6
+        )
+    features = tiny(weights=kr.open_checkpoint(path), include_top=False)
+    np.testing.assert_array_equal(features.get_weights()[0], model.get_weights()[0])
+    for arguments, message in (
+        (dict(cardinality=2), "is of ResNeXt-8 4x4d, 1-1 blocks, CIFAR stem; build with card"),
+        (dict(classes=7), r"has 5; leave classes out, or build by .*classes=\.\.\.\)"),
+        (dict(input_shape=(32, 32, 1)), "tiny is for images of 3 channels"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            tiny(weights=path, **arguments)
 
 
 def test_mixed_precision_keeps_the_head_in_float32():
@@ -183,7 +196,7 @@ def test_mixed_precision_keeps_the_head_in_float32():
         (dict(classes=0), "classes=0"),
         (dict(weights="imagenet"), "weights='imagenet': no weights are published for"),
         (dict(shortcut="avg"), "shortcut='avg'.*'projection', 'average_pool'"),
-        (dict(weights="no.weights.h5"), "no such file"),
+        (dict(weights="no.weights.h5"), "found nothing of that name"),
         (dict(input_shape=(32, 32)), r"input_shape=\(32, 32\)"),
         (dict(input_shape=(1, 32, 3)), "1x32 pixels.*at least 2"),
         (dict(input_shape=(4, 4, 3), stem="imagenet"), "at least 8"),

@@ -15,11 +15,9 @@ import numpy as np
 import pytest
 
 import keras_resnext
-from keras_resnext.counting import without_values
-from keras_resnext.presets import PRESETS
-from keras_resnext.weights.cache import cache_folder
-from keras_resnext.weights.naming import to_torch
-from keras_resnext.weights.writing import write_tensors
+from keras_resnext.weights.files import without_values
+from keras_resnext.weights.layers import LayerWeights
+from keras_resnext.weights.presets import PRESETS
 
 CHANNELS = {"ResNeXt29": 1024, "ResNeXt50": 2048, "ResNeXt101": 2048, "ResNeXt152": 2048}
 
@@ -63,15 +61,12 @@ for _name in dir(TestContract):
 
 
 @pytest.fixture
-def random_weights(tmp_path, monkeypatch):
-    """The cache holds a network of random weights in place of torchvision's ResNeXt-50."""
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+def random_weights(monkeypatch):
+    """A network of random weights in place of torchvision's ResNeXt-50."""
     name = "resnext50_32x4d.tv2_in1k"
-    url = "http://127.0.0.1:1/tv2.safetensors"
-    monkeypatch.setitem(PRESETS, name, replace(PRESETS[name], url=url, digest=None))
-    cache_folder().mkdir(parents=True)
     model = keras_resnext.ResNeXt50(stem="imagenet")
-    write_tensors(cache_folder() / "tv2.safetensors", to_torch(model))
+    weights = LayerWeights.of_model(model)
+    monkeypatch.setitem(PRESETS, name, replace(PRESETS[name], read=lambda: weights))
     return model
 
 
