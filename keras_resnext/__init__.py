@@ -1,18 +1,32 @@
 """ResNeXt for Keras 3 (Xie et al., CVPR 2017), fast on TensorFlow, JAX and PyTorch."""
 
-from keras_resnext.backend import check_backend
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-check_backend()  # before Keras is imported, and fails in many lines where one would do
+from keras_resnext import console
 
-from keras_resnext.checkpoint import (  # noqa: E402
-    Checkpoint,
-    open_checkpoint,
-    write_checkpoint,
-)
-from keras_resnext.features import FeatureInfo, feature_extractor, feature_info  # noqa: E402
-from keras_resnext.forms import transfer_weights  # noqa: E402
-from keras_resnext.layers import BatchNorm, GroupedConv2D  # noqa: E402
-from keras_resnext.models import (  # noqa: E402
+try:
+    from keras_resnext import backend  # before Keras, which would fail in many lines
+except ImportError as missing:
+    if console.is_command():
+        sys.exit(console.fail(missing))
+    raise
+if console.is_command():
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with console.hidden_start_up_lines():
+        import keras
+
+        if backend.NAME == "tensorflow":
+            keras.ops.zeros(1)  # the runtime starts, and announces itself, with the first operation
+
+from keras_resnext.accelerate import accelerate
+from keras_resnext.architecture import Architecture
+from keras_resnext.checkpoint import Checkpoint, open_checkpoint, push_to_hub
+from keras_resnext.features import FeatureInfo, feature_extractor, feature_info, transfer_weights
+from keras_resnext.layers import BatchNorm, GroupedConv2D
+from keras_resnext.models import (
     ResNeXt,
     ResNeXt29,
     ResNeXt50,
@@ -20,18 +34,26 @@ from keras_resnext.models import (  # noqa: E402
     ResNeXt152,
     from_preset,
 )
-from keras_resnext.preprocessing import (  # noqa: E402
-    Preprocessing,
-    decode_predictions,
-    preprocess_input,
-)
-from keras_resnext.weights.presets import PRESETS  # noqa: E402
+from keras_resnext.preprocessing import Preprocessing, decode_predictions, preprocess_input
+
+if TYPE_CHECKING:
+    from keras_resnext.export import export
+    from keras_resnext.inference import GradCAM, evaluate, predict
+
+# Imported when they are first used: they need more than the base dependencies.
+_LATER = {
+    "GradCAM": "inference",
+    "evaluate": "inference",
+    "export": "export",
+    "predict": "inference",
+}
 
 __all__ = [
-    "PRESETS",
+    "Architecture",
     "BatchNorm",
     "Checkpoint",
     "FeatureInfo",
+    "GradCAM",
     "GroupedConv2D",
     "Preprocessing",
     "ResNeXt",
@@ -39,12 +61,24 @@ __all__ = [
     "ResNeXt50",
     "ResNeXt101",
     "ResNeXt152",
+    "accelerate",
     "decode_predictions",
+    "evaluate",
+    "export",
     "feature_extractor",
     "feature_info",
     "from_preset",
     "open_checkpoint",
+    "predict",
     "preprocess_input",
+    "push_to_hub",
     "transfer_weights",
-    "write_checkpoint",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,10 +1,9 @@
-"""Measure a trained ResNeXt: `python scripts/evaluate.py --help`."""
+"""The same as `keras-resnext evaluate`, from a checkout: `python scripts/evaluate.py --help`."""
 
 import sys
 
 if __name__ == "__main__":
-    try:
-        from keras_resnext.commands.evaluate import main
-    except ImportError as error:
-        sys.exit(f"error: {error}")
+    sys.argv[:1] = ["keras-resnext", "evaluate"]
+    from keras_resnext.cli import main
+
     sys.exit(main())

@@ -1,10 +1,9 @@
-"""Export a trained ResNeXt for serving: `python scripts/export.py --help`."""
+"""The same as `keras-resnext export`, from a checkout: `python scripts/export.py --help`."""
 
 import sys
 
 if __name__ == "__main__":
-    try:
-        from keras_resnext.commands.export import main
-    except ImportError as error:
-        sys.exit(f"error: {error}")
+    sys.argv[:1] = ["keras-resnext", "export"]
+    from keras_resnext.cli import main
+
     sys.exit(main())

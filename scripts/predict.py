@@ -1,10 +1,9 @@
-"""Say what images show, by a trained ResNeXt: `python scripts/predict.py --help`."""
+"""The same as `keras-resnext predict`, from a checkout: `python scripts/predict.py --help`."""
 
 import sys
 
 if __name__ == "__main__":
-    try:
-        from keras_resnext.commands.predict import main
-    except ImportError as error:
-        sys.exit(f"error: {error}")
+    sys.argv[:1] = ["keras-resnext", "predict"]
+    from keras_resnext.cli import main
+
     sys.exit(main())

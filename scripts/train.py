@@ -1,10 +1,9 @@
-"""Train a ResNeXt: `python scripts/train.py --help`."""
+"""The same as `keras-resnext train`, from a checkout: `python scripts/train.py --help`."""
 
 import sys
 
 if __name__ == "__main__":
-    try:
-        from keras_resnext.commands.train import main
-    except ImportError as error:
-        sys.exit(f"error: {error}")
+    sys.argv[:1] = ["keras-resnext", "train"]
+    from keras_resnext.cli import main
+
     sys.exit(main())

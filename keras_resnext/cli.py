@@ -1,0 +1,541 @@
+"""The command `keras-resnext`: each subcommand reads its options, calls one function and prints."""
+
+import argparse
+import shlex
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from keras_resnext.console import COMMAND, fail
+
+try:
+    import tyro
+    from tyro.conf import arg
+except ImportError:
+    sys.exit('error: the command line needs tyro. Type: pip install "keras-resnext[train]"')
+
+
+from keras_resnext import export, inference, training
+from keras_resnext.checkpoint import Checkpoint, convert, open_checkpoint, push_to_hub
+from keras_resnext.data import Dataset, find_images, load_dataset
+from keras_resnext.files import tolerate_output, write_text
+from keras_resnext.training import RunOptions, Settings
+from keras_resnext.training.run import SETTINGS_FILE, settings_of
+
+SKIPPED = 3
+"""Exit status where some images could not be read."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfCheckpoint:
+    """A trained network."""
+
+    checkpoint: str
+    """A name that `keras-resnext presets` lists, hf://OWNER/NAME, a run's folder or another in
+    timm's layout, or a file: .safetensors, .weights.h5, .keras or .pth."""
+    which: Literal["best", "last"] = "best"
+    """Of a run: the weights of its best epoch on the validation split, or of its last."""
+
+    def open(self) -> Checkpoint:
+        """Find out what it stands for, as `open_checkpoint`."""
+        return open_checkpoint(self.checkpoint, self.which)
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """The images to measure on."""
+
+    dataset: Literal["cifar100", "demo", "folder", "imagenet"] | None = None
+    """Data set. None: the one that a run was trained on."""
+    data_dir: Path | None = None
+    """Where the CIFAR-100 archive lies, or a folder with one folder of images per class (imagenet:
+    per WordNet id). None: the run's."""
+
+    def load(self, checkpoint: Checkpoint) -> Dataset | None:
+        """Load the data set, resized as the checkpoint wants it; None where nothing names one.
+
+        Raises:
+            ValueError: it cannot be read.
+        """
+        name, data_dir, folder = self.dataset, self.data_dir, checkpoint.folder
+        if folder and (folder / SETTINGS_FILE).is_file():
+            run = settings_of(folder).data
+            if name in (None, run.dataset):
+                name, data_dir = run.dataset, data_dir or run.data_dir
+        if name is None and data_dir is None:
+            return None
+        if name is None:
+            raise ValueError(
+                f"--dataset: say what lies in {data_dir}: cifar100, folder or imagenet"
+            )
+        resized = checkpoint.preprocessing if name in ("folder", "imagenet") else None
+        return load_dataset(name, data_dir, resized)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfImages(OfCheckpoint):
+    """A trained network and images."""
+
+    images: tuple[str, ...]
+    """Image files, folders of images, or patterns such as 'photos/**/*.jpg'."""
+    batch_size: int = 32
+    """Images at a time."""
+
+    def paths(self) -> list[Path]:
+        """List the image files.
+
+        Raises:
+            ValueError: there are none of a name, or the batch size is below 1.
+        """
+        if self.batch_size < 1:
+            raise ValueError(f"--batch-size: must be 1 or more, got {self.batch_size}")
+        return find_images(self.images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train a ResNeXt. A recipe gives all settings; each may be overridden.
+
+    The results go to OUTPUT_DIR/RUN_NAME, which is a checkpoint for all other commands. The
+    environment variable KERAS_BACKEND chooses tensorflow, jax or torch.
+    """
+
+    recipe: str = "quickstart"
+    """quickstart, paper, grouped1x1, modern, finetune, or a settings file such as a run's
+    settings.toml."""
+    run: RunOptions = field(default_factory=RunOptions)
+    settings: Annotated[Settings, arg(name="")] = field(default_factory=Settings)
+
+    def __call__(self) -> int:
+        """Train, and print what was reached; 128 + signal after a signal."""
+        if self.run.dry_run:
+            print(training.dry_run(self.settings))
+            return 0
+        folder = self.run.folder(self.recipe)
+        try:
+            results = training.train(self.settings, folder, self.run)
+        except training.Interrupted as stop:
+            print(f"\n{stop}; continue with: {self._resume(folder)}")
+            return 128 + stop.signal_number
+        print(
+            f"Best epoch {results['best_epoch']} (validation accuracy "
+            f"{results['best_validation_accuracy']:.2%}): test accuracy "
+            f"{results['test_accuracy_best']:.2%}, top-5 {results['test_top5_accuracy_best']:.2%}. "
+            f"Last epoch: test accuracy {results['test_accuracy_last']:.2%}.\n"
+            f"Report: {folder / 'report.md'}. Next: {COMMAND} export {folder}"
+        )
+        return 0
+
+    def _resume(self, folder: Path) -> str:
+        words = [COMMAND, "train", "--resume", "--run-name", folder.name]
+        words += ["--output-dir", str(folder.parent)]
+        if self.run.devices > 1:
+            words += ["--devices", str(self.run.devices)]
+        if self.run.distributed:
+            return f"{shlex.join(words)} --distributed, each process started as before"
+        return shlex.join(words)
+
+    @classmethod
+    def before(cls, arguments: list[str]) -> "Train":
+        """The defaults of all options: a recipe's settings, or those of the run to resume."""
+        ahead = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+        ahead.add_argument("--recipe")
+        ahead.add_argument("--output-dir", type=Path, default=RunOptions().output_dir)
+        ahead.add_argument("--run-name")
+        ahead.add_argument("--resume", action="store_true")
+        ahead.add_argument("--epochs", type=int)
+        try:
+            seen, _ = ahead.parse_known_args(arguments)
+        except argparse.ArgumentError:  # tyro says what is wrong, and how it would be right
+            return cls()
+        name = seen.recipe or cls.recipe
+        if seen.resume and not seen.recipe:
+            folder = replace(RunOptions(), output_dir=seen.output_dir, run_name=seen.run_name)
+            return cls(settings=settings_of(folder.folder(name)))
+        settings, sentence = training.recipe(name), ""
+        if seen.epochs:
+            settings, sentence = training.shortened(settings, seen.epochs)
+        if sentence:
+            print(sentence, file=sys.stderr)
+        return cls(recipe=name, settings=settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(OfCheckpoint):
+    """Measure a network: top-1, top-5, precision, recall and F1 of each class, confusion matrix.
+
+    Prints the tables and writes report.json, classes.csv and confusion.png.
+    """
+
+    data: DataOptions = field(default_factory=DataOptions)
+    split: Literal["test", "validation", "train"] = "test"
+    """Part of the data set to measure on."""
+    batch_size: int = 128
+    """Images at a time."""
+    output_dir: Path | None = None
+    """Where to write. None: evaluation/SPLIT in the checkpoint's folder."""
+
+    def __call__(self) -> int:
+        """Measure, print and write."""
+        checkpoint = self.open()
+        dataset = self.data.load(checkpoint)
+        if dataset is None:
+            raise ValueError(
+                f"--dataset: {checkpoint.name} does not say what to measure on; give --dataset "
+                "and --data-dir (for pretrained weights: --dataset imagenet --data-dir FOLDER)"
+            )
+        report = inference.evaluate(checkpoint, dataset, self.split, self.batch_size)
+        folder = self.output_dir or _folder(checkpoint) / "evaluation" / self.split
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "report.json", inference.report_as_json(report))
+        write_text(folder / "classes.csv", inference.report_as_csv(report))
+        inference.draw_confusion(report, folder / "confusion.png")
+        print(inference.report_as_text(report))
+        print(f"\nWritten to {folder}: report.json, classes.csv, confusion.png")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict(OfImages):
+    """Print the most likely classes of images.
+
+    CHECKPOINT may also be an export: saved_models/NAME/VERSION. Files that cannot be read are
+    reported and skipped; the exit status is 3 then, and 1 if none can be read.
+    """
+
+    top: int = 5
+    """Classes to show per image."""
+    json: str | None = None
+    """File to write the predictions to; -: print them instead of the table."""
+    plot: Path | None = None
+    """NAME.png to draw the first images and their classes in."""
+
+    def __call__(self) -> int:
+        """Predict, print and write."""
+        if self.plot and self.plot.suffix != ".png":
+            raise ValueError(f"--plot: must be NAME.png, got {self.plot.name}")
+        for option, value in (("--json", self.json), ("--plot", self.plot)):
+            if value not in (None, "-") and not Path(value).absolute().parent.is_dir():
+                raise ValueError(f"{option}: there is no folder {Path(value).parent}")
+        paths = self.paths()
+        predictions: list[inference.Prediction] = []
+        unreadable: dict[Path, str] = {}
+        source = self.checkpoint if self.which == "best" else self.open()
+        with inference.open_classifier(source) as classifier:
+            batches = inference.predict_files(classifier, paths, self.top, self.batch_size)
+            for batch in _shown(batches, len(paths), self.batch_size):
+                predictions += batch.predictions
+                unreadable |= batch.unreadable
+        status = _skipped(unreadable, len(paths))
+        if self.json:
+            text = inference.predictions_as_json(self.checkpoint, predictions, unreadable)
+            print(text, end="") if self.json == "-" else write_text(self.json, text)
+        if self.json != "-":
+            print(inference.predictions_as_text(predictions))
+        if self.plot:
+            inference.draw_predictions(predictions, self.plot)
+        return status
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explain(OfImages):
+    """Show which pixels drive a prediction, by Grad-CAM.
+
+    Writes a PNG per image: the image as the network saw it, and the same under a heat map per
+    class. Files that cannot be read are reported and skipped; the exit status is 3 then.
+    """
+
+    classes: tuple[str, ...] = ()
+    """Names of the classes to explain. None given: the most likely of each image."""
+    top: int = 1
+    """How many of the most likely classes to explain."""
+    stage: int | None = None
+    """Stage of the network whose features are weighed, 1 for the first, of the finest grain. None:
+    the last."""
+    output_dir: Path | None = None
+    """Folder to write to. None: explanations in the checkpoint's folder."""
+
+    def __call__(self) -> int:
+        """Explain and write."""
+        if self.classes and self.top > 1:
+            raise ValueError(f"--top: the classes are named, got {self.top}; leave one of them out")
+        if not 1 <= max(self.top, len(self.classes)) <= inference.MOST_CLASSES:
+            raise ValueError(f"--top: must be 1 to {inference.MOST_CLASSES}, got {self.top}")
+        paths = self.paths()
+        checkpoint = self.open()
+        folder = self.output_dir or _folder(checkpoint) / "explanations"
+        files = inference.explanation_files(paths, folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        unreadable: dict[Path, str] = {}
+        explained = inference.explain(
+            checkpoint, paths, self.classes, self.top, self.stage, self.batch_size
+        )
+        for batch in explained:
+            for explanation in batch.explanations:
+                path = explanation.prediction.path
+                inference.draw_explanation(explanation, files[path])
+                found = ", ".join(
+                    f"{name} {share:.2%}" for _, name, share in explanation.prediction.guesses
+                )
+                print(f"{path}: {found}; written to {files[path]}")
+            unreadable |= batch.unreadable
+        return _skipped(unreadable, len(paths))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export(OfCheckpoint):
+    """Export a network, trained under any backend, for TensorFlow Serving or another runtime.
+
+    Writes OUTPUT/VERSION, the next free version, once its outputs have been found equal to the
+    network's.
+    """
+
+    format: Literal[
+        "saved_model",
+        "keras",
+        "onnx",
+        "onnx-int8",
+        "litert",
+        "litert-int8",
+        "openvino",
+        "torch",
+    ] = "saved_model"
+    """Format; see docs/formats.md."""
+    output: Path | None = None
+    """Folder of the versions. None: saved_models/NAME, other formats saved_models/NAME-FORMAT."""
+    data: DataOptions = field(default_factory=DataOptions)
+
+    def __call__(self) -> int:
+        """Export and print what was verified."""
+        checkpoint = self.open()
+        suffix = "" if self.format == "saved_model" else f"-{self.format}"
+        output = self.output or Path("saved_models") / f"{_plain(checkpoint.name)}{suffix}"
+        exported = export.run_export(
+            checkpoint,
+            output,
+            self.format,
+            dataset=self.data.load(checkpoint),
+            how=shlex.join([COMMAND, *sys.argv[1:]]),
+        )
+        print(exported.check)
+        if exported.warm is False:
+            print(
+                "No warm-up requests: they need pip install --no-deps tensorflow-serving-api",
+                file=sys.stderr,
+            )
+        print(f"Exported to {exported.folder}")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convert(OfCheckpoint):
+    """Convert weights between Keras, torchvision and timm; reads them back and compares."""
+
+    target: Path
+    """NAME.safetensors or NAME.pth (a state dict for torchvision and timm), NAME.weights.h5 or
+    NAME.keras."""
+
+    def __call__(self) -> int:
+        """Convert and print."""
+        checkpoint = self.open()
+        convert(checkpoint, self.target)
+        print(f"{self.target}: {checkpoint.architecture}, {checkpoint.classes or 'no'} classes")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Push(OfCheckpoint):
+    """Publish a checkpoint on the Hugging Face Hub, with a model card; timm loads it too."""
+
+    repo_id: str
+    """OWNER/NAME."""
+    private: bool = False
+    """Make a new repository private."""
+
+    def __call__(self) -> int:
+        """Push and print where to."""
+        print(f"Pushed to {push_to_hub(self.open(), self.repo_id, private=self.private)}")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare:
+    """Put runs side by side: what they reached, where their settings differ, their curves.
+
+    Prints the tables and writes comparison.md and comparison.png.
+    """
+
+    runs: tuple[Path, ...]
+    """Folders of two or more runs, finished or not."""
+    output_dir: Path = Path("runs/comparison")
+    """Where to write."""
+
+    def __call__(self) -> int:
+        """Compare, print and write."""
+        text = training.compare_runs(self.runs, self.output_dir)
+        print(f"{text}\nWritten to {self.output_dir}: comparison.md, comparison.png")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Presets:
+    """List the built-in pretrained weights. Nothing is downloaded."""
+
+    write: Path | None = None
+    """Markdown file to write instead, with sizes and sources, as docs/presets.md."""
+
+    def __call__(self) -> int:
+        """Print or write."""
+        from keras_resnext.weights import presets
+
+        if self.write:
+            write_text(self.write, presets.presets_page())
+        else:
+            print(presets.presets_table())
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doctor:
+    """Print versions and devices, and check every way to compute a convolution on this machine.
+
+    Paste it into a bug report. The exit status is 1 if a check fails.
+    """
+
+    def __call__(self) -> int:
+        """Print as the checks go."""
+        from keras_resnext.doctor import doctor
+
+        return 0 if doctor() else 1
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "train": Train,
+    "evaluate": Evaluate,
+    "predict": Predict,
+    "explain": Explain,
+    "export": Export,
+    "convert": Convert,
+    "push": Push,
+    "presets": Presets,
+    "compare": Compare,
+    "doctor": Doctor,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand.
+
+    Args:
+        arguments: of the command line; None: those of the process.
+
+    Returns:
+        Exit status: 0; 1 after an error, which is one line; 2 for a wrong command line; 3 if some
+        images could not be read; 128 + signal after a signal.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        tolerate_output()
+    if not words or words[0] not in COMMANDS:
+        print(_help(), file=sys.stderr if words and words[0] not in ("-h", "--help") else None)
+        return 0 if not words or words[0] in ("-h", "--help") else 2
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # of libraries; what matters to the user is printed
+    try:
+        return _parse(COMMANDS[words[0]], words[0], words[1:])()
+    except (ValueError, ArithmeticError, ImportError, OSError, RuntimeError) as error:
+        return fail(error)
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [
+        f"  {name:{width}}  {(kind.__doc__ or '').splitlines()[0]}"
+        for name, kind in COMMANDS.items()
+    ]
+    return "\n".join(
+        [
+            f"usage: {COMMAND} COMMAND ...",
+            "",
+            "ResNeXt for Keras 3: pretrained networks, training and export.",
+            "",
+            *lines,
+            "",
+            f"`{COMMAND} COMMAND --help` explains its options. The environment variable",
+            "KERAS_BACKEND chooses tensorflow, jax or torch.",
+        ]
+    )
+
+
+def _parse(kind: type[T], name: str, arguments: list[str]) -> T:
+    """Read a command line into a dataclass, whose fields' docstrings are the help."""
+    options: dict[str, Any] = {"default": kind.before(arguments)} if kind is Train else {}
+    with _joined_help():
+        return tyro.cli(
+            kind,
+            prog=f"{COMMAND} {name}",
+            args=arguments,
+            # Positional where there is no default, and no prefixes of nested dataclasses.
+            config=(tyro.conf.OmitArgPrefixes, tyro.conf.PositionalRequiredArgs),
+            **options,
+        )
+
+
+@contextmanager
+def _joined_help() -> Iterator[None]:
+    """Let tyro fill lines anew, where it would keep the line breaks of docstrings."""
+    import docstring_parser
+
+    parse = docstring_parser.parse_from_object
+
+    def joined(subject):
+        parsed = parse(subject)
+        for parameter in parsed.params:
+            parameter.description = " ".join((parameter.description or "").split()) or None
+        return parsed
+
+    docstring_parser.parse_from_object = joined
+    try:
+        yield
+    finally:
+        docstring_parser.parse_from_object = parse
+
+
+def _folder(checkpoint: Checkpoint) -> Path:
+    return checkpoint.folder or Path("runs") / _plain(checkpoint.name)
+
+
+def _plain(name: str) -> str:
+    """The name of a repository, OWNER/NAME, as that of one folder; others as they are."""
+    return name.rpartition("/")[2]
+
+
+def _shown(batches: Iterable[T], count: int, batch_size: int) -> Iterator[T]:
+    """Pass batches on, under a progress bar if there are several and a terminal to show it on."""
+    import keras
+
+    bar = None
+    if count > batch_size and sys.stderr.isatty():
+        bar = keras.utils.Progbar(count, unit_name="image")
+    for index, batch in enumerate(batches, start=1):
+        if bar:
+            bar.update(min(index * batch_size, count))
+        yield batch
+
+
+def _skipped(unreadable: dict[Path, str], count: int) -> int:
+    """Report files that cannot be read; returns the exit status."""
+    for path, reason in unreadable.items():
+        print(f"skipped {path}: {reason}", file=sys.stderr)
+    if len(unreadable) == count:
+        raise ValueError(f"images: none of {count} can be read")
+    return SKIPPED if unreadable else 0

@@ -1,0 +1,43 @@
+"""What the command line does before anything else: it starts quietly, and fails in one line."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+COMMAND = "keras-resnext"
+
+
+def is_command() -> bool:
+    """Whether this process is the command `keras-resnext`, and not somebody's program."""
+    return Path(sys.argv[0] if sys.argv else "").stem == COMMAND
+
+
+def fail(error: BaseException) -> int:
+    """Print an error as one line on standard error; returns the exit status 1."""
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    return 1
+
+
+@contextmanager
+def hidden_start_up_lines() -> Iterator[None]:
+    """Hide what is written to standard error, by compiled code too, unless an exception leaves.
+
+    TensorFlow announces oneDNN and processor features whatever TF_CPP_MIN_LOG_LEVEL says, since its
+    logging is not initialized yet.
+    """
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as hidden:
+        os.dup2(hidden.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            hidden.seek(0)
+            os.write(terminal, hidden.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
