@@ -1,8 +1,8 @@
 """Formats of an export: one table, and the writers, each in a process of its own.
 
-`python -m keras_resnext.export.formats FORMAT SCRATCH` runs with Keras on the backend that the table
-names. SCRATCH holds network.keras, from pixels to logits, of Keras' own layers alone; interface.json;
-images.npy and calibration.npy; the export goes to SCRATCH/export.
+`python -m keras_resnext.export.formats FORMAT SCRATCH` runs with Keras on the backend that the
+table names. SCRATCH holds network.keras, from pixels to logits, of Keras' own layers alone;
+interface.json; images.npy and calibration.npy; the export goes to SCRATCH/export.
 """
 
 import os
@@ -61,8 +61,14 @@ def write_onnx(network: keras.Model, file: Path, images: np.ndarray) -> None:
     import torch
 
     module, arguments, axes = _torch_module(network)
-    names = {"input_names": ["images"], "output_names": ["logits"]}
-    program = torch.onnx.export(module, arguments, dynamic_shapes=axes, dynamo=True, **names)
+    program = torch.onnx.export(
+        module,
+        arguments,
+        input_names=["images"],
+        output_names=["logits"],
+        dynamic_shapes=axes,
+        dynamo=True,
+    )
     assert program is not None  # it is, where no file is named
     program.save(file)
 
@@ -90,7 +96,7 @@ def write_onnx_int8(network: keras.Model, file: Path, images: np.ndarray) -> Non
 
 
 def write_torch(network: keras.Model, file: Path, images: np.ndarray) -> None:
-    """Write PyTorch's ExportedProgram; `network.export(format="torch")` stores each weight twice."""
+    """Write an ExportedProgram; `network.export(format="torch")` stores each weight twice."""
     import torch
 
     module, arguments, axes = _torch_module(network)

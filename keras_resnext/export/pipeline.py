@@ -37,13 +37,13 @@ from keras_resnext.inference.exported import (
     child_environment,
     run_exported,
 )
-from keras_resnext.inference.network import logits_network
+from keras_resnext.inference.network import logits_network, rebuild_flat
 from keras_resnext.inference.runtimes import DEFAULT
 from keras_resnext.preprocessing import Preprocessing
 
 IMAGES, CALIBRATION, BATCH = 64, 256, 64  # LiteRT's guide asks for 100 to 500 to calibrate by
 TOLERANCE = 1e-4
-"""Of probabilities; of logits, of the largest, which go up to 40 and have no more digits for that."""
+"""Of probabilities; of logits relative to the largest, which goes up to 40."""
 ROUNDED = 5e-2
 """Likewise, between float32 on the CPU and a model that computes in half precision or on a GPU."""
 MAX_LOSS = 0.05
@@ -103,8 +103,8 @@ def export(
         `path/VERSION`. It takes float32 (batch, height, width, 3), pixels from 0 to 255, any batch.
 
     Raises:
-        ValueError: the format is unknown, the model is no classifier of one image, or names or sizes
-            do not fit it.
+        ValueError: the format is unknown, the model is no classifier of one image, or names or
+            sizes do not fit it.
         ImportError: a package is not installed.
         OSError: `path` cannot be written to.
         ExportError: (a RuntimeError) the export computes something else.
@@ -125,7 +125,7 @@ def run_export(
     dataset: Dataset | Labeled | None = None,
     how: str = "keras_resnext.export",
 ) -> Export:
-    """Export as `export`, and return what was found; `how` is what the model card says was typed."""
+    """Export as `export`, and return what was found; the model card quotes `how`."""
     path = Path(path)
     chosen = _check(path, format)
     if dataset is None and chosen.int8:
@@ -180,7 +180,7 @@ def _check(path: Path, format: str) -> Format:
 def _images(
     dataset: Dataset | Labeled | None, preprocessing: Preprocessing, int8: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Images to verify by, their labels, and images to calibrate by, spread over the whole split."""
+    """Images to verify by, their labels, and images to calibrate by, spread over the split."""
     if dataset is None:
         from PIL import Image
 
@@ -208,7 +208,7 @@ def _spread(count: int, wanted: int) -> np.ndarray:
 
 @contextmanager
 def _scratch(path: Path) -> Iterator[Path]:
-    """Yield a folder beside `path`, so that what it will hold can be moved into place in one step."""
+    """Yield a folder beside `path`, so that what it holds can be moved into place in one step."""
     folder = unfinished(path)
     folder.mkdir()
     try:
@@ -257,8 +257,6 @@ def pixels_network(classifier: Classifier) -> keras.Model:
         pixels = keras.layers.Normalization(
             mean=preprocessing.mean, variance=variance, dtype="float32", name="pixels"
         )(images)
-    from keras_resnext.inference.network import rebuild_flat
-
     return rebuild_flat(keras.Model(images, network(pixels), name=model.name))
 
 
@@ -301,7 +299,7 @@ def _write(format: str, backend_name: str, scratch: Path) -> None:
         stderr=subprocess.STDOUT,
     )
     try:
-        assert process.stdout and process.stdin
+        assert process.stdout
         log = process.stdout.read().decode(errors="replace")
         if status := process.wait():
             print(log, file=sys.stderr)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -15,7 +16,7 @@ from keras_resnext.inference.network import check_functional, output_activation
 from keras_resnext.models import from_preset
 from keras_resnext.preprocessing import Preprocessing, normalize
 
-Source = keras.Model | Checkpoint | str | Path
+Source: TypeAlias = "keras.Model | Checkpoint | str | Path"
 RAW = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
 
@@ -37,7 +38,7 @@ class Classifier:
     preprocessing: Preprocessing
     compute: Callable[[np.ndarray], np.ndarray]
     activation: str
-    model: keras.Model | None = None
+    model: Any = None
     checkpoint: Checkpoint | None = None
 
     def __call__(self, images: np.ndarray, batch_size: int = 128) -> np.ndarray:

@@ -165,16 +165,19 @@ def report(
         accuracy = right / images if images else None
         superclasses.append({"superclass": name, "images": images, "accuracy": accuracy})
     right_group = superclass_of[predicted] == superclass_of[labels]
+    precision, recall, f1 = (float(np.nanmean(share)) for share in shares)
     return Report(
-        split,
-        len(labels),
-        float((predicted == labels).mean()),
-        float((order == labels[:, None]).any(axis=1).mean()),
-        *(float(np.nanmean(share)) for share in shares),
-        float(right_group.mean()) if grouped else None,
-        superclasses,
-        classes,
-        confusion,
+        split=split,
+        images=len(labels),
+        top1=float((predicted == labels).mean()),
+        top5=float((order == labels[:, None]).any(axis=1).mean()),
+        precision=precision,
+        recall=recall,
+        f1=f1,
+        superclass_accuracy=float(right_group.mean()) if grouped else None,
+        superclasses=superclasses,
+        classes=classes,
+        confusion=confusion,
     )
 
 
@@ -182,6 +185,7 @@ def report_as_text(report: Report) -> str:
     """Return tables for a terminal: overall, each superclass, each class."""
     names = ("top1", "top5", "precision", "recall", "f1", "superclass_accuracy")
     values = {name: getattr(report, name) for name in names}
+    rows: list[tuple[str, ...]]
     rows = [(name.replace("_", " "), _percent(v)) for name, v in values.items() if v is not None]
     lines = [f"{report.images} images ({report.split})", table(rows)]
     if report.superclasses:

@@ -128,13 +128,14 @@ def run_exported(file: Path, *, trusted: bool, **environment: str) -> Iterator[A
             stdout=subprocess.PIPE,
             stderr=log,
         )
-        assert process.stdin
-        assert process.stdout
+        requests, responses = process.stdin, process.stdout
+        assert requests
+        assert responses
 
         def run(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             try:
-                runtimes.write_message(process.stdin, arrays)
-                answers = runtimes.read_message(process.stdout)
+                runtimes.write_message(requests, arrays)
+                answers = runtimes.read_message(responses)
             except OSError:
                 answers = None
             if answers is None:

@@ -72,6 +72,7 @@ def draw_explanation(explanation: Explanation, path: str | os.PathLike) -> None:
     axes = drawing.subplots(1, 1 + len(guesses))
     axes[0].imshow(explanation.prediction.image)
     axes[0].set_title(_name(explanation.prediction), fontsize=8)
+    assert explanation.prediction.image is not None
     gray = explanation.prediction.image.mean(axis=-1)  # colors would mix with those of the heat
     for overlay, guess, heat in zip(axes[1:], guesses, explanation.heat, strict=True):
         overlay.imshow(gray, cmap="gray", vmin=0, vmax=255)

@@ -18,7 +18,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -83,7 +83,7 @@ def saved_model(file: Path, trusted: bool) -> Run:
             tf.import_graph_def(checked_graph(graph, signatures[DEFAULT]), name="")
 
     def run(request):
-        answers = {}
+        answers: dict[str, Any] = {}
         for name, pixels in request.items():
             signature = signatures[name]
             ((_, spec),) = signature.inputs.items()
@@ -289,18 +289,20 @@ RUNTIMES: dict[str, Callable[[Path, bool], Run]] = {
 }
 
 
-def write_message(stream: BinaryIO, arrays: Mapping[str, Any]) -> None:
+def write_message(stream: IO[bytes], arrays: Mapping[str, Any]) -> None:
     """Write a message and flush."""
     memory = io.BytesIO()
-    plain = {k: np.asarray(v) for k, v in arrays.items()}
-    # Strings come from TensorFlow as objects, which would be pickled.
-    np.savez(memory, **{k: v.astype(bytes) if v.dtype == object else v for k, v in plain.items()})
+    plain: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+    for name, array in plain.items():
+        if array.dtype == object:  # strings by TensorFlow, which would be pickled
+            plain[name] = array.astype(bytes)
+    np.savez(memory, **plain)
     stream.write(len(memory.getbuffer()).to_bytes(8, "little"))
     stream.write(memory.getbuffer())
     stream.flush()
 
 
-def read_message(stream: BinaryIO) -> dict[str, np.ndarray] | None:
+def read_message(stream: IO[bytes]) -> dict[str, np.ndarray] | None:
     """Read a message; None at the end of the stream."""
     length = int.from_bytes(stream.read(8), "little")
     if not length:

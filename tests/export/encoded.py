@@ -1,4 +1,4 @@
-"""Image files of every kind that an export decodes, and hostile ones, made by Pillow and by hand."""
+"""Image files of every kind that an export decodes, and hostile ones."""
 
 import io
 import struct

@@ -68,7 +68,7 @@ def test_nothing_needs_xla_and_weights_are_constants_stored_once(graph, exported
 def test_a_convolution_and_its_bias_are_not_fused_where_that_refuses_groups(exported, images):
     file = exported.folder / "saved_model.pb"
     with run_exported(file, trusted=True, TF_ENABLE_ONEDNN_OPTS="0") as run:
-        found = run({name: images[:2] for name in ("serving_default", "serve_uint8")})
+        found = run(dict.fromkeys(("serving_default", "serve_uint8"), images[:2]))
     assert len(found) == 4
 
 
