@@ -211,18 +211,3 @@ def escape(text: str) -> str:
         else character.encode("unicode_escape").decode()
         for character in text
     )
-
-
-# Until the old modules that call these are gone.
-written_whole = atomic_write
-
-
-def write_weights(path, model):  # noqa: D103
-    memory = _WeightsInMemory()
-    model.save_weights(memory)
-    write_bytes(path, memory.getbuffer())
-
-
-class _WeightsInMemory(io.BytesIO):
-    def __str__(self):
-        return "memory.weights.h5"

@@ -211,6 +211,3 @@ def decode_predictions(preds, top: int = 5) -> list[list[tuple[str, str, np.floa
         [(*classes[label], scores[label]) for label in np.argsort(scores)[-top:][::-1]]
         for scores in keras.ops.convert_to_numpy(preds)
     ]
-
-
-fitted = whole_image  # until the old modules that call it are gone

@@ -9,7 +9,7 @@ from keras_resnext.data.dataset import Dataset, DatasetError, Split, safe_name, 
 from keras_resnext.data.decoding import decode_files, image_to_square
 from keras_resnext.data.demo import load_demo
 from keras_resnext.data.image_folder import find_images, load_image_folder, load_imagenet_folder
-from keras_resnext.preprocessing import Preprocessing, normalize, whole_image
+from keras_resnext.preprocessing import Preprocessing, normalize
 
 DATASETS: tuple[str, ...] = ("cifar100", "demo", "folder", "imagenet")
 
@@ -79,7 +79,3 @@ def load_dataset(
     if data_dir is not None:
         raise ValueError(f"data_dir: 'demo' is synthetic and reads none, got {data_dir!r}")
     return load_demo()
-
-
-# Until the old modules that call these are gone.
-load, normalise, fitted = load_dataset, normalize, whole_image

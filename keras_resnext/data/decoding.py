@@ -137,6 +137,3 @@ def _to_rgb(image: "PILImage") -> "PILImage":
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     return image.convert("RGB")
-
-
-resize_and_crop = image_to_square  # until the old modules that call it are gone
