@@ -16,7 +16,7 @@ from keras_resnext.inference.network import check_functional, output_activation
 from keras_resnext.models import from_preset
 from keras_resnext.preprocessing import Preprocessing, normalize
 
-Source: TypeAlias = "keras.Model | Checkpoint | str | Path"
+Source: TypeAlias = keras.Model | Checkpoint | str | Path
 RAW = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
 
