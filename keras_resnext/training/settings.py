@@ -261,16 +261,17 @@ class Settings:
         return dataclasses.replace(self, **values)
 
     def flat(self) -> dict[str, Any]:
-        """All values by their own names, without tables, as JSON has them."""
+        """All values by their own names, without tables."""
         flat: dict[str, Any] = {}
-        for name, value in _adapter().dump_python(self, mode="json").items():
+        for name, value in _adapter().dump_python(self).items():
             flat |= value if isinstance(value, dict) else {name: value}
         return flat
 
     def digest(self, *more: str) -> str:
         """SHA-256 of `more` and of the settings that a resumed run must keep."""
         kept = {name: value for name, value in self.flat().items() if name not in FREE}
-        return hashlib.sha256(json.dumps([kept, *more], sort_keys=True).encode()).hexdigest()
+        text = json.dumps([kept, *more], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def to_toml(self) -> str:
         """The settings as TOML, one table per part; values that are None are left out."""
