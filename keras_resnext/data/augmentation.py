@@ -273,14 +273,15 @@ def draw_blend(
     mixup, cutmix = augmentation.mixup, augmentation.cutmix
     if not cutmix or (mixup and rng.random() >= 0.5):
         return Blend(rng.beta(mixup, mixup) if mixup else 1.0)
-    half = 0.5 * math.sqrt(1 - rng.beta(cutmix, cutmix))
-    box = []
-    for size in (height, width):
-        center = rng.integers(size)
-        box.append(slice(max(center - int(half * size), 0), min(center + int(half * size), size)))
-    rows, columns = box
+    side = math.sqrt(1 - rng.beta(cutmix, cutmix))
+    rows, columns = _around_a_pixel(height, side, rng), _around_a_pixel(width, side, rng)
     pasted = (rows.stop - rows.start) * (columns.stop - columns.start)
     return Blend(1 - pasted / (height * width), (rows, columns))
+
+
+def _around_a_pixel(size: int, share: float, rng: np.random.Generator) -> slice:
+    center, half = int(rng.integers(size)), int(0.5 * share * size)
+    return slice(max(center - half, 0), min(center + half, size))
 
 
 def mix(images: np.ndarray, labels: np.ndarray, blend: Blend) -> tuple[np.ndarray, np.ndarray]:

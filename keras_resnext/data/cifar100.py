@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -112,9 +112,8 @@ def read_official(path: Path) -> Source:
         DatasetError: they are not there, or not the official ones.
     """
     contents: dict[str, bytes] = {}
-    for name, file in _open_files(path):
-        size, expected = FILES[name]
-        content = file.read(size + 1)  # a wrong file need not fit into memory to be refused
+    for name, content in _files(path):
+        expected = FILES[name][1]
         found = hashlib.md5(content, usedforsecurity=False).hexdigest()
         if found != expected:
             # The first wall: no byte is unpickled unless the file is the official one.
@@ -139,14 +138,13 @@ def _split(content: dict[bytes, Any]) -> Split:
     )
 
 
-def _open_files(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """Find those of `FILES` that `path` holds."""
+def _files(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Read those of `FILES` that `path` holds, each up to one byte more than it should have."""
     for folder in (path / NAME, path):
-        files = {name: folder / name for name in FILES if (folder / name).is_file()}
-        if files:
-            for name, file in files.items():
-                with open(file, "rb") as opened:
-                    yield name, opened
+        if found := [name for name in FILES if (folder / name).is_file()]:
+            for name in found:
+                with open(folder / name, "rb") as file:
+                    yield name, file.read(FILES[name][0] + 1)
             return
     archives = [path] if not path.is_dir() else sorted(path.glob(f"{NAME}.tar*"))
     # A pipe would be waited for, without end: regular files only.
@@ -162,8 +160,8 @@ def _open_files(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
             for member in tar:
                 inside = PurePosixPath(member.name)
                 known = inside.name in FILES and str(inside.parent) in (NAME, ".")
-                if member.isreg() and known and (file := tar.extractfile(member)):
-                    yield inside.name, file
+                if member.isreg() and known and (content := tar.extractfile(member)):
+                    yield inside.name, content.read(FILES[inside.name][0] + 1)
     except (tarfile.TarError, EOFError, zlib.error, LZMAError, OSError) as error:
         raise DatasetError(
             f"data_dir: {archive} is damaged, incomplete or no tar archive ({error}). {ADVICE}"

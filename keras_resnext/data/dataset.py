@@ -139,10 +139,7 @@ def sort_by_content(split: Split) -> tuple[Split, list[bytes]]:
         The split in canonical order, and its keys. Samples with equal keys are equal.
     """
     samples = zip(split.images, split.labels, split.superclass_labels, strict=True)
-    keys = [
-        hashlib.sha256(np.ascontiguousarray(image)).digest() + bytes(labels)
-        for image, *labels in samples
-    ]
+    keys = [hashlib.sha256(image.tobytes()).digest() + bytes(labels) for image, *labels in samples]
     order = sorted(range(len(keys)), key=keys.__getitem__)
     return split.take(np.array(order, np.int64)), [keys[i] for i in order]
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_resnext.data.dataset import Dataset, Split
-from keras_resnext.preprocessing import whole_image
+from keras_resnext.preprocessing import RGB, whole_image
 
 SIZE = 32
 SEED = 20161116  # the day the ResNeXt paper appeared
@@ -43,7 +43,8 @@ def load_demo(
     parts = (train_per_class, validation_per_class, test_per_class)
     train, validation, test = (_split(stream, count) for stream, count in enumerate(parts))
     pixels = train.images.reshape(-1, 3)
-    mean, std = pixels.mean(axis=0), pixels.std(axis=0)
+    mean: RGB = tuple(pixels.mean(axis=0).tolist())  # type: ignore[assignment]
+    std: RGB = tuple(pixels.std(axis=0).tolist())  # type: ignore[assignment]
     return Dataset(
         name="demo",
         train=train,
@@ -51,11 +52,7 @@ def load_demo(
         test=test,
         class_names=CLASS_NAMES,
         superclass_names=SUPERCLASS_NAMES,
-        preprocessing=whole_image(
-            SIZE,
-            (float(mean[0]), float(mean[1]), float(mean[2])),
-            (float(std[0]), float(std[1]), float(std[2])),
-        ),
+        preprocessing=whole_image(SIZE, mean, std),
     )
 
 

@@ -61,22 +61,6 @@ def test_torchvision_computes_the_same(torchvision, name, shape):
         np.testing.assert_array_equal(apply(image, name, float(magnitude)), np.asarray(expected))
 
 
-def test_operations_follow_their_formulas():
-    """As far as they have short ones: torchvision need not be installed."""
-    image = picture(13, 13)
-    wide = image.astype(int)
-    for name, magnitude, expected in (
-        ("Brightness", -0.5, wide / 2),
-        ("Posterize", 2.8, wide & 0b11100000),
-        ("Solarize", 93.5, np.where(wide > 93, 255 - wide, wide)),
-        ("Rotate", 90.0, np.rot90(image)),
-    ):
-        np.testing.assert_array_equal(apply(image, name, magnitude), np.floor(expected), name)
-    moved = np.full_like(image, FILL)
-    moved[:, 3:] = image[:, :-3]
-    np.testing.assert_array_equal(apply(image, "TranslateX", 3.7), moved)
-
-
 def test_each_image_of_a_batch_gets_its_own():
     images = np.stack([picture(12, 12, seed=i) for i in range(3)])
     before = images.copy()
