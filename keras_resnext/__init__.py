@@ -79,6 +79,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
-    globals()[name] = value
+    module = import_module(f"{__name__}.{_LATER[name]}")
+    # `export` is a package too, which is callable: whatever is imported first, the name works.
+    globals()[name] = value = module if name == _LATER[name] else getattr(module, name)
     return value

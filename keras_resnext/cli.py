@@ -20,9 +20,10 @@ except ImportError:
     sys.exit('error: the command line needs tyro. Type: pip install "keras-resnext[train]"')
 
 
-from keras_resnext import export, inference, training
+from keras_resnext import inference, training
 from keras_resnext.checkpoint import Checkpoint, convert, open_checkpoint, push_to_hub
 from keras_resnext.data import Dataset, find_images, load_dataset
+from keras_resnext.export import run_export
 from keras_resnext.files import tolerate_output, write_text
 from keras_resnext.training import RunOptions, Settings
 from keras_resnext.training.run import SETTINGS_FILE, settings_of
@@ -316,7 +317,7 @@ class Export(OfCheckpoint):
         checkpoint = self.open()
         suffix = "" if self.format == "saved_model" else f"-{self.format}"
         output = self.output or Path("saved_models") / f"{_plain(checkpoint.name)}{suffix}"
-        exported = export.run_export(
+        exported = run_export(
             checkpoint,
             output,
             self.format,

@@ -1,0 +1,158 @@
+"""The command line, by a run of its own from training to export."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+from keras_resnext import cli
+
+ONLY_TENSORFLOW = pytest.mark.skipif(
+    keras.config.backend() != "tensorflow", reason="the same under every backend"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a trained run in it, as the working directory."""
+    before = Path.cwd()
+    os.chdir(folder := tmp_path_factory.mktemp("cli"))
+    assert cli.main(["train", "--epochs", "1", "--batch-size", "300"]) == 0
+    yield folder
+    os.chdir(before)
+
+
+def run(capsys, *words):
+    status = cli.main(list(words))
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_one_epoch_of_the_default_recipe_shortens_its_phases(folder):
+    settings = (folder / "runs/quickstart/settings.toml").read_text()
+    assert "epochs = 1\n" in settings
+    assert "warmup_epochs = 0.125" in settings
+
+
+def test_each_command_takes_the_run_as_its_checkpoint(folder, capsys):
+    status, out, _ = run(capsys, "evaluate", "runs/quickstart")
+    assert status == 0
+    assert "top5" in out
+    report = json.loads((folder / "runs/quickstart/evaluation/test/report.json").read_text())
+    results = json.loads((folder / "runs/quickstart/results.json").read_text())
+    assert report["top1"] == pytest.approx(results["test_accuracy_best"], abs=2e-3)
+
+    examples = sorted(map(str, (folder / "runs/quickstart/examples").iterdir()))
+    status, out, _ = run(
+        capsys, "predict", "runs/quickstart", examples[0], "--top", "2", "--json=-"
+    )
+    guesses = json.loads(out)["predictions"][0]["top"]
+    assert status == 0
+    assert len(guesses) == 2
+
+    status, out, _ = run(capsys, "explain", "runs/quickstart", examples[0], "--output-dir", "maps")
+    assert status == 0
+    assert guesses[0]["class"] in out
+    assert len(list(Path("maps").iterdir())) == 1
+
+    status, _, _ = run(capsys, "convert", "runs/quickstart", "mine.safetensors")
+    assert status == 0
+    assert Path("mine.safetensors").stat().st_size > 1e6
+
+
+def test_a_file_that_cannot_be_read_is_reported_and_skipped(folder, capsys):
+    Path("broken.png").write_bytes(b"\x89PNG\r\n")
+    good = str(next((folder / "runs/quickstart/examples").iterdir()))
+    status, out, err = run(capsys, "predict", "runs/quickstart", good, "broken.png")
+    assert status == cli.SKIPPED
+    assert "broken.png" in err
+    assert "broken" not in out
+    status, _, err = run(capsys, "predict", "runs/quickstart", "broken.png")
+    assert status == 1
+    assert "none of 1 can be read" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("predict", "resnext50_32x4d.a1_in2k", "x.png"), "x.png"),
+        (("evaluate", "resnext50_32x4d.a1_in2k"), "did you mean resnext50_32x4d.a1"),
+        (("evaluate", "resnext50_32x4d.a1_in1k"), "--dataset"),
+        (("train", "--recipe", "papers"), "papers"),
+        (("train", "--epochs", "2", "--warmup-epochs", "2"), "--warmup-epochs"),
+        (("train", "--run-name", ".."), "--run-name"),
+        (("train", "--resume", "--run-name", "nobody"), "nobody"),
+        (("export", "runs/nobody"), "runs/nobody"),
+        (("compare", "runs/quickstart"), "two runs"),
+        (("convert", "runs/quickstart", "mine.onnx"), "mine.onnx"),
+    ],
+)
+def test_an_error_is_one_line_that_names_the_input(folder, capsys, words, said):
+    try:
+        status, _, err = run(capsys, *words)
+    except SystemExit as stop:  # by tyro, which shows what is wrong in a box
+        status, err = stop.code, capsys.readouterr().err
+        assert status == 2
+        assert said.removeprefix("--") in err
+        return
+    assert status == 1
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert said in err
+
+
+def test_help_has_headings_for_people_and_fills_its_lines(capsys):
+    status, out, _ = run(capsys, "--help")
+    assert status == 0
+    assert all(name in out for name in cli.COMMANDS)
+    for name in cli.COMMANDS:
+        with pytest.raises(SystemExit) as stop:
+            cli.main([name, "--help"])
+        assert stop.value.code == 0
+        headings = re.findall(r"╭─ ([^─]+?) ─", capsys.readouterr().out)
+        assert headings
+        assert not any("." in heading or "settings" in heading for heading in headings)
+    assert run(capsys, "no-such-command")[0] == 2
+
+
+def test_options_are_switched_off_and_set_to_nothing_as_the_help_says(folder, capsys):
+    status, out, _ = run(
+        capsys,
+        *("train", "--recipe", "finetune", "--dataset", "demo", "--weights", "None"),
+        *("--no-flip", "--policy", "none", "--dry-run", "--model", "resnext11"),
+    )
+    assert status == 0
+    assert "flip = false" in out
+    assert 'policy = "none"' in out
+    assert not Path("runs/finetune").exists()
+
+
+@ONLY_TENSORFLOW
+def test_an_export_answers_by_the_script_without_a_line_of_any_library(folder):
+    examples = "runs/quickstart/examples"
+    for script, *words in (("export", "runs/quickstart"), ("predict", "runs/quickstart", examples)):
+        path = Path(__file__).parents[1] / "scripts" / f"{script}.py"
+        done = subprocess.run([sys.executable, path, *words], capture_output=True, text=True)
+        assert done.returncode == 0
+        assert [line for line in done.stderr.splitlines() if "warm-up" not in line] == []
+    assert Path("saved_models/quickstart/1/saved_model.pb").is_file()
+    assert len(done.stdout.splitlines()) > 12
+
+
+@ONLY_TENSORFLOW
+def test_a_backend_that_is_not_installed_is_one_line():
+    path = Path(__file__).parents[1] / "scripts/train.py"
+    done = subprocess.run(
+        [sys.executable, path, "--help"],
+        env=os.environ | {"KERAS_BACKEND": "torhc"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "torhc" in done.stderr
