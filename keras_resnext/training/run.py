@@ -249,12 +249,13 @@ def _read(folder, name, parse, missing):
 
 
 def _rows(text: str) -> list[Row]:
-    rows: list[Row] = [
+    reader = csv.DictReader(io.StringIO(text))
+    if missing := {"epoch", "val_accuracy", "seconds", *TEXTS} - set(reader.fieldnames or ()):
+        raise ValueError(f"it has no column {min(missing)!r}")
+    return [
         {name: cell if name in TEXTS else float(cell) for name, cell in row.items()}
-        for row in csv.DictReader(io.StringIO(text))
+        for row in reader
     ]
-    by_backend(rows)  # raises a KeyError where columns are missing
-    return rows
 
 
 def _results(text: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_resnext import backend, open_checkpoint, write_checkpoint
+from keras_resnext import open_checkpoint, write_checkpoint
 from keras_resnext.architecture import Architecture
 from keras_resnext.layers import BatchNorm
 from keras_resnext.preprocessing import MEAN, STD, Preprocessing, whole_image
@@ -122,7 +122,6 @@ def test_class_weights_scale_the_loss_and_not_the_accuracy(dataset):
     dataset = replace(dataset, train=dataset.train.take(rows))
     settings = resolve(SETTINGS.change(class_weights="balanced"))
     images = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("float32")
-    images = images if backend.NAME != "torch" else images
     plain = compiled_network(resolve(SETTINGS.change(label_smoothing=1e-9)), dataset, 5)
     weighted = compiled_network(settings, dataset, 5)  # from the same seed
     losses, hits = [], []

@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import re
@@ -61,7 +62,7 @@ def test_errors_name_the_option_and_the_value(text, message, tmp_path):
 
 
 def test_what_is_no_recipe_or_no_file(tmp_path):
-    with pytest.raises(ValueError, match="--recipe: must be one of quickstart, paper, .*'papre'"):
+    with pytest.raises(ValueError, match=r"--recipe: must be one of quickstart, paper, .*'papre'"):
         recipe("papre")
     os.mkfifo(tmp_path / "settings.toml")  # reading it would wait for ever
     for name in ("settings.toml", "none.toml"):
@@ -70,7 +71,7 @@ def test_what_is_no_recipe_or_no_file(tmp_path):
 
 
 def test_values_are_checked_from_python_too():
-    with pytest.raises(ValueError, match="^--batch-size: must be greater than or equal to 1"):
+    with pytest.raises(ValueError, match=r"^--batch-size: must be greater than or equal to 1"):
         Data(batch_size=-1)
     changed = RECIPES["paper"].change(batch_size=64, seed=1, flip=False)
     assert (changed.data.batch_size, changed.seed, changed.augmentation.flip) == (64, 1, False)
@@ -131,11 +132,9 @@ class TestCommandLine:
             assert self.parse(name=name) == settings
 
     def test_each_kind_of_option(self):
-        settings = self.parse(
-            *"--weights None --milestones --no-flip --small-sizes 16 24 --small-until 2 3".split(),
-            *"--squeeze-excitation True --data-dir /data --stem None --epochs 30".split(),
-            name="finetune",
-        )
+        line = "--weights None --milestones --no-flip --small-sizes 16 24 --small-until 2 3 "
+        line += "--squeeze-excitation True --data-dir /data --stem None --epochs 30"
+        settings = self.parse(*line.split(), name="finetune")
         assert settings == RECIPES["finetune"].change(
             weights=None,
             flip=False,
@@ -161,13 +160,13 @@ class TestCommandLine:
         parts = ("data", "network", "schedule", "optimizer", "loss", "augmentation")
         assert headings == ["options", *(f"{part} options" for part in parts)]
         lines = [line.strip("│| ") for line in text.splitlines()]
-        for line, after in zip(lines, lines[1:], strict=False):
+        for line, after in itertools.pairwise(lines):
             assert not (re.match("--[a-z]", line) and re.match("--|[(]default", after)), line
 
 
 @pytest.mark.parametrize("name", ["..", ".", ".x", "a/b", "a\nb", "<b>", "x ", "", "a" * 101, "$x"])
 def test_run_names_that_are_none(name):
-    with pytest.raises(ValueError, match="^--run-name: must be a plain name") as error:
+    with pytest.raises(ValueError, match=r"^--run-name: must be a plain name") as error:
         RunOptions(run_name=name)
     assert "\n" not in str(error.value)
     if name:
