@@ -80,17 +80,13 @@ class Batches(keras.utils.PyDataset):
         ):
             if value < least:
                 raise ValueError(f"{name}: expected a whole number >= {least}, got {value!r}")
+        formats = ("channels_last", "channels_first")
         data_format = data_format or keras.config.image_data_format()
-        if data_format not in ("channels_last", "channels_first"):
-            raise ValueError(
-                "data_format: expected 'channels_last', 'channels_first' or None, "
-                f"got {data_format!r}"
-            )
+        if data_format not in formats:
+            raise ValueError(f"data_format: expected one of {formats}, got {data_format!r}")
         part, parts = shard
         if not 0 <= part < parts:
-            raise ValueError(
-                f"shard: expected (index, count) with 0 <= index < count, got {shard!r}"
-            )
+            raise ValueError(f"shard: expected (index, count), index below count, got {shard!r}")
         whole, rest = divmod(len(split), batch_size)
         self._length = whole + bool(rest and not drop_remainder)
         if not self._length:

@@ -85,22 +85,10 @@ def load_image_folder(data_dir: str | os.PathLike, preprocessing: Preprocessing)
 def load_imagenet_folder(data_dir: str | os.PathLike, preprocessing: Preprocessing) -> Dataset:
     """Load ImageNet's validation images, or others of its classes, as the test split.
 
-    The layout is that of `torchvision.datasets.ImageFolder` and timm, DIR/WORDNET_ID/IMAGE, such as
-    DIR/n01440764/x.JPEG. Not every class need be there. Files that cannot be read are left out and
-    reported on stdout.
-
-    Args:
-        data_dir: the folder.
-        preprocessing: how images are brought to the one size that they have in memory.
-
-    Returns:
-        The data set, its labels ImageNet's; the other splits are empty. Each class is its own
-        superclass.
-
-    Raises:
-        DatasetError: (a ValueError) the folder is not there or laid out otherwise, or the images
-            would take more than half of the physical memory.
-        ImportError: Pillow is not installed.
+    The layout is that of torchvision and timm, DIR/WORDNET_ID/IMAGE, such as
+    DIR/n01440764/x.JPEG; not every class need be there. Arguments, what is left out, and errors
+    are those of `load_image_folder`. Labels are ImageNet's, the other splits are empty, and each
+    class is its own superclass.
     """
     folder = Path(data_dir).expanduser()
     expected = "expected FOLDER/WORDNET_ID/IMAGE, such as n01440764/x.JPEG"

@@ -84,9 +84,6 @@ def rotate(images: np.ndarray, degrees: np.ndarray, fill: np.ndarray) -> np.ndar
         images: uint8 (B, H, W, 3).
         degrees: float (B,), counterclockwise.
         fill: uint8 (3,), the color outside the image.
-
-    Returns:
-        uint8 (B, H, W, 3), a copy.
     """
     color = tuple(fill.tolist())
     return _each(images, lambda image, i: image.rotate(float(degrees[i]), fillcolor=color))
