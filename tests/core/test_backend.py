@@ -1,0 +1,120 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_resnext import backend
+from keras_resnext.backend import BackendError, check_backend
+from tests.gradients import outputs_and_gradients
+
+
+@pytest.fixture
+def installed(monkeypatch, tmp_path):
+    """Pretend that these backends are installed, and that Keras has not chosen yet."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delitem(sys.modules, "keras")
+
+    def pretend(*names):
+        monkeypatch.setattr(backend, "find_spec", lambda name: name in names or None)
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("chosen", "there", "message"),
+    [
+        (
+            "jax",
+            ["torch"],
+            "'jax', which is not installed. Installed: torch. Type: export KERAS_BA",
+        ),
+        ("foo", ["jax", "torch"], "'foo', which is not one of tensorflow, jax, torch. Inst"),
+        ("", ["jax"], r"KERAS_BACKEND is not set\) asks for the Keras backend 'tensorflow'"),
+        ("jax", [], r'No backend is installed. Type: pip install "keras-resnext\[jax\]"'),
+    ],
+)
+def test_says_what_is_wrong_and_what_to_type(installed, monkeypatch, chosen, there, message):
+    installed(*there)
+    monkeypatch.setenv("KERAS_BACKEND", chosen)
+    with pytest.raises(BackendError, match=message):
+        check_backend()
+
+
+def test_reads_the_configuration_file_as_keras_does(installed, monkeypatch, tmp_path):
+    installed("torch")
+    monkeypatch.delenv("KERAS_BACKEND")
+    (tmp_path / "keras.json").write_text('{"backend": "torch"}')
+    assert check_backend() == "torch"
+    (tmp_path / "keras.json").write_text("{")
+    with pytest.raises(BackendError, match="'tensorflow'"):
+        check_backend()
+
+
+def test_an_imported_keras_has_chosen(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "foo")
+    assert check_backend() == keras.config.backend() == backend.NAME
+
+
+def test_scripts_end_in_one_line():
+    path = Path(__file__).parents[2] / "scripts/train.py"
+    environment = {**os.environ, "KERAS_BACKEND": "foo", "PYTHONPATH": str(path.parents[1])}
+    result = subprocess.run(
+        [sys.executable, path], env=environment, capture_output=True, text=True, timeout=30
+    )
+    assert result.returncode == 1
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith("error: KERAS_BACKEND asks for 'foo', which is not one of")
+
+
+def test_environment_is_for_people():
+    facts = backend.environment()
+    assert facts["backend"] == backend.NAME
+    assert facts["device"] == (backend.native.accelerators() or ("CPU",))[0]
+    assert facts["packages"]["keras"] == keras.__version__
+
+
+def test_precision_auto_is_what_the_machine_computes(monkeypatch):
+    monkeypatch.setattr(backend.native, "accelerators", lambda: ("cuda:0",))
+    monkeypatch.setattr(backend.native, "computes_bfloat16", lambda: False)
+    assert backend.dtype_policy("auto") == "mixed_float16"
+    with pytest.raises(ValueError, match="precision: cuda:0 does not compute in bfloat16; choose"):
+        backend.dtype_policy("mixed_bfloat16")
+    monkeypatch.setattr(backend.native, "computes_bfloat16", lambda: True)
+    assert backend.dtype_policy("auto") == "mixed_bfloat16"
+    monkeypatch.setattr(backend.native, "accelerators", lambda: ())
+    assert backend.dtype_policy("auto") == "float32"
+
+
+X = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
+Y = np.array([[5.0, 7.0]], np.float32)
+COTANGENT = np.array([[1.0, 10.0], [0.0, -1.0]], np.float32)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_gradients_equal_calculus(dtype):
+    """The cotangent is float32 all the same."""
+
+    def function(x, y):
+        return ops.cast(x, dtype) ** 2 * ops.cast(y, dtype)
+
+    outputs, (by_x, by_y) = outputs_and_gradients(function, COTANGENT, X, Y)
+    np.testing.assert_array_equal(outputs, X**2 * Y)
+    np.testing.assert_array_equal(by_x, COTANGENT * 2 * X * Y)
+    np.testing.assert_array_equal(by_y, (COTANGENT * X**2).sum(0, keepdims=True))
+
+
+def test_gradients_of_a_layer_by_several_batches():
+    """Another size compiles anew, and PyTorch accumulates nothing in the weights."""
+    layer = keras.layers.Dense(2)
+    layer.build((None, 2))
+    run = backend.native.outputs_and_gradients(layer)
+    for rows in (2, 1, 2):
+        _, (gradient,) = run(*map(ops.convert_to_tensor, (COTANGENT[:rows], X[:rows])))
+        expected = COTANGENT[:rows] @ ops.convert_to_numpy(layer.kernel).T
+        np.testing.assert_allclose(ops.convert_to_numpy(gradient), expected, rtol=1e-5)
+    assert getattr(layer.kernel.value, "grad", None) is None
