@@ -113,7 +113,8 @@ class BatchNorm(keras.layers.BatchNormalization):
             self.synchronized,
         )
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving * self.momentum + batch * (1 - self.momentum))
+            before = ops.cast(moving, batch.dtype)
+            moving.assign(before * self.momentum + batch * (1 - self.momentum))
         return ops.cast(outputs, self.compute_dtype)
 
 

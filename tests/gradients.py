@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_resnext import native
+from keras_resnext import backend
 
 
 def outputs_and_gradients(function, cotangent, *arrays):
@@ -13,7 +13,7 @@ def outputs_and_gradients(function, cotangent, *arrays):
     The cotangent is cast to the outputs' dtype. Returns NumPy arrays, float32 where the backend
     computed in half precision.
     """
-    run = native.gradients.outputs_and_gradients(function)
+    run = backend.native.outputs_and_gradients(function)
     out, gradients = run(*map(ops.convert_to_tensor, (cotangent, *arrays)))
     return _numpy(out), [_numpy(gradient) for gradient in gradients]
 

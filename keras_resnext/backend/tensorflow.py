@@ -131,8 +131,10 @@ def outputs_and_gradients(function: Callable):
 
 
 def accelerators() -> tuple[str, ...]:
-    """Such as "/physical_device:GPU:0"."""
-    return tuple(device.name for kind in ("GPU", "TPU") for device in _of(kind))
+    """Such as "GPU:0"."""
+    return tuple(
+        device.name.rpartition("device:")[2] for kind in ("GPU", "TPU") for device in _of(kind)
+    )
 
 
 def computes_bfloat16() -> bool:
