@@ -79,7 +79,8 @@ class Served(tf.Module):
         super().__init__()
         self._network = frozen(network)
         self._preprocessing = Preprocessing.from_dict(interface["preprocessing"])
-        self._to_probabilities = getattr(tf.nn, interface["activation"])
+        known = {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid}
+        self._to_probabilities = known.get(interface["activation"], tf.identity)
         self._class_names = interface["class_names"]
         self._labels = tf.saved_model.Asset(str(labels))
 

@@ -56,10 +56,12 @@ class Classifier:
 
 
 def probabilities(logits: np.ndarray, activation: str = "softmax") -> np.ndarray:
-    """Return the softmax (or "sigmoid") of logits, float32 (N, classes)."""
+    """Return the softmax or sigmoid of logits, float32 (N, classes); unchanged for another name."""
     logits = np.asarray(logits, np.float32)
     if activation == "sigmoid":
-        return 1 / (1 + np.exp(-logits))
+        return (1 + np.tanh(logits / 2)) / 2
+    if activation not in ("softmax", "linear"):
+        return logits
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     return exponentials / exponentials.sum(axis=1, keepdims=True)
 
@@ -89,8 +91,8 @@ def open_classifier(
             yield Classifier(
                 _names(class_names or exported.class_names, len(exported.class_names), source),
                 preprocessing or exported.preprocessing,
-                exported.compute,
-                "linear" if exported.activation == "softmax" else exported.activation,
+                lambda images: probabilities(exported.compute(images), exported.activation),
+                exported.activation,
             )
     else:
         yield model_classifier(source, class_names, preprocessing)
@@ -118,6 +120,11 @@ def model_classifier(
     else:
         checkpoint = open_checkpoint(source)
         preprocessing = preprocessing or checkpoint.preprocessing
+        if preprocessing is None:
+            raise ValueError(
+                f"preprocessing: {checkpoint.source} does not say how its images were resized and "
+                "normalized; give the run's folder instead of a file, or preprocessing="
+            )
         model = _load(checkpoint, preprocessing)
         class_names = class_names or checkpoint.class_names
     shape = model.inputs[0].shape[1:]
@@ -187,19 +194,18 @@ def _channels_first(model):
     return len(shape) == 3 and shape[0] == 3 != shape[2]
 
 
-def _load(checkpoint: Checkpoint, preprocessing: Preprocessing | None) -> keras.Model:
+def _load(checkpoint: Checkpoint, preprocessing: Preprocessing) -> keras.Model:
     """Build it in float32, channels last: weights are the same in both image data formats."""
     if checkpoint.classes is None:
         raise ValueError(
             f"checkpoint: {checkpoint.name} has no classifier; train one on it "
             f"(keras-resnext train --weights {checkpoint.source})"
         )
-    size = preprocessing.image_size if preprocessing else None
+    shape = (preprocessing.image_size, preprocessing.image_size, 3)
     data_format, policy = keras.config.image_data_format(), keras.config.dtype_policy()
     keras.config.set_image_data_format("channels_last")
     keras.config.set_dtype_policy("float32")
     try:
-        shape = (size, size, 3) if size else None
         return from_preset(checkpoint, input_shape=shape, classifier_activation=None)
     finally:
         keras.config.set_image_data_format(data_format)

@@ -167,12 +167,15 @@ def checked_graph(graph: Any, signature: Any) -> Any:
 
 def onnxruntime(file: Path, trusted: bool) -> Run:
     """ONNX Runtime."""
-    import onnx
     import onnxruntime
 
-    model = onnx.load(file, load_external_data=False)
-    if not trusted and any(x.external_data for x in model.graph.initializer):
-        raise ValueError("it wants to read other files")
+    if not trusted:
+        import onnx
+        from onnx.external_data_helper import _get_all_tensors, uses_external_data
+
+        tensors = _get_all_tensors(onnx.load(file, load_external_data=False))
+        if any(map(uses_external_data, tensors)):
+            raise ValueError("it wants to read other files")
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     return _one(lambda images: session.run(["logits"], {"images": images})[0])
 
