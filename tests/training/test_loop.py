@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from keras_resnext import backend, data, from_preset, open_checkpoint, write_checkpoint
+from keras_resnext import backend, data, from_preset, open_checkpoint
+from keras_resnext.checkpoint import write_checkpoint
 from keras_resnext.files import locked
 from keras_resnext.training import (
     RECIPES,

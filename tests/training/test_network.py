@@ -5,8 +5,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_resnext import open_checkpoint, write_checkpoint
 from keras_resnext.architecture import Architecture
+from keras_resnext.checkpoint import open_checkpoint, write_checkpoint
 from keras_resnext.layers import BatchNorm
 from keras_resnext.preprocessing import MEAN, STD, Preprocessing, whole_image
 from keras_resnext.training import RECIPES, Settings
