@@ -17,26 +17,6 @@ STAGE_BLOCKS: dict[str, tuple[int, ...]] = {
 GROUPED_STAGE_BLOCKS: dict[str, tuple[int, ...]] = {"resnext152": (3, 4, 36, 3)}
 """Where they differ with `reduce="grouped"`, as in the PyTorch code these networks are from."""
 
-TIMM_NAMES = frozenset(
-    {
-        "resnext50_32x4d",
-        "resnext50d_32x4d",
-        "resnext101_32x4d",
-        "resnext101_32x8d",
-        "resnext101_32x16d",
-        "resnext101_32x32d",
-        "resnext101_64x4d",
-        "seresnext26d_32x4d",
-        "seresnext26t_32x4d",
-        "seresnext50_32x4d",
-        "seresnext101_32x4d",
-        "seresnext101_32x8d",
-        "seresnext101d_32x8d",
-        "seresnext101_64x4d",
-    }
-)
-"""Networks of ours that timm 1.0.31 builds by name."""
-
 _STEMS = {"": "imagenet", "d": "deep", "t": "deep_tiered"}  # by the letter after the depth
 _TIMM_NAME = re.compile(r"(?P<se>se)?resnext(?P<depth>\d+)(?P<stem>[dt]?)_(?P<c>\d+)x(?P<d>\d+)d")
 

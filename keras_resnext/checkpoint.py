@@ -16,17 +16,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_resnext.architecture import (
-    TIMM_NAMES,
-    Architecture,
-    from_timm_name,
-    timm_name,
-)
+from keras_resnext.architecture import Architecture, from_timm_name, timm_name
 from keras_resnext.files import atomic_write, escape, write_json
 from keras_resnext.preprocessing import Preprocessing, imagenet_class_names
 from keras_resnext.weights.files import SUFFIXES, read_weights, write_weights
 from keras_resnext.weights.layers import Checkpoint, LayerWeights
-from keras_resnext.weights.presets import PRESETS, near
+from keras_resnext.weights.presets import PRESETS, TIMM_NAMES, near
 
 CONFIG = "config.json"
 WEIGHTS = {"best": "model.safetensors", "last": "last.safetensors"}
@@ -297,31 +292,26 @@ def model_card(checkpoint: Checkpoint, *, how: str = "") -> str:
         checkpoint: what it is of.
         how: how to use it, in Markdown.
     """
-    lines = [f"# {escape(checkpoint.name)}", "", f"{checkpoint.architecture}.", ""]
+    parts = [f"# {escape(checkpoint.name)}", f"{checkpoint.architecture}."]
     if checkpoint.trained_on:
-        lines += [f"Trained on {escape(checkpoint.trained_on)}.", ""]
+        parts.append(f"Trained on {escape(checkpoint.trained_on)}.")
     if how:
-        lines += ["## Use", "", how, ""]
+        parts += ["## Use", how]
     if crop := checkpoint.preprocessing:
         mean, std = (", ".join(f"{value:g}" for value in pixel) for pixel in (crop.mean, crop.std))
-        lines += [
+        parts += [
             "## Preprocessing",
-            "",
             f"RGB pixels, 0 to 255. The shorter side is resized to {crop.resize_size} pixels "
             f"({crop.interpolation}, antialiased), {crop.image_size}x{crop.image_size} pixels are "
             f"cropped at the center, the mean ({mean}) is subtracted and the result is divided by "
             f"the standard deviation ({std}).",
-            "",
         ]
-    if checkpoint.accuracy:
-        lines += ["## Accuracy", "", "| | |", "|---|---|"]
-        lines += [f"| {escape(k)} | {100 * v:.2f} % |" for k, v in checkpoint.accuracy.items()]
-        lines += [""]
-    if checkpoint.classes:
-        names = ", ".join(f"`{escape(name)}`" for name in (checkpoint.class_names or ())[:100])
-        lines += ["## Classes", "", f"{checkpoint.classes}" + (f": {names}" if names else ""), ""]
-    lines += ["## License", "", checkpoint.license or "Not stated.", ""]
-    return "\n".join(lines)
+    for name, value in checkpoint.accuracy.items():
+        parts.append(f"Accuracy, {escape(name)}: {100 * value:.2f} %.")
+    if names := checkpoint.class_names:
+        listed = ", ".join(f"`{escape(name)}`" for name in names[:100])
+        parts += ["## Classes", f"{len(names)}: {listed}{', ...' if len(names) > 100 else ''}"]
+    return "\n\n".join([*parts, "## License", checkpoint.license or "Not stated."]) + "\n"
 
 
 def _front_matter(checkpoint: Checkpoint) -> str:
@@ -517,9 +507,12 @@ def _preprocessing(pretrained: dict[str, Any]) -> Preprocessing | None:
         raise ValueError(f"input_size: expected a square, got {height}x{width}")
     share = pretrained.get("test_crop_pct") or pretrained.get("crop_pct", 0.875)
     bilinear = pretrained.get("interpolation", "bicubic") == "bilinear"
-    mean, std = (
-        tuple(round(255 * float(value), 9) for value in pretrained[key]) for key in ("mean", "std")
-    )
-    return Preprocessing(
-        height, math.floor(height / share), "bilinear" if bilinear else "bicubic", mean, std
+    return Preprocessing.from_dict(
+        {
+            "image_size": height,
+            "resize_size": math.floor(height / share),
+            "interpolation": "bilinear" if bilinear else "bicubic",
+            "mean": [round(255 * float(value), 9) for value in pretrained["mean"]],
+            "std": [round(255 * float(value), 9) for value in pretrained["std"]],
+        }
     )

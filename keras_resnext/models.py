@@ -19,7 +19,7 @@ from keras_resnext.blocks import (
     bottleneck,
     channel_axis,
 )
-from keras_resnext.checkpoint import Checkpoint, open_checkpoint
+from keras_resnext.checkpoint import CONFIG, Checkpoint, open_checkpoint
 from keras_resnext.features import assign
 from keras_resnext.weights.layers import HEAD, OURS, LayerWeights
 from keras_resnext.weights.presets import differences, find_preset
@@ -242,8 +242,9 @@ def _find(weights, architecture) -> Checkpoint | None:
     if weights is None or isinstance(weights, Checkpoint):
         return weights
     text = os.fspath(weights)
-    plain = re.fullmatch(r"\w+", text) and not os.path.exists(text)  # a tag or "imagenet"
-    return find_preset(text, architecture) if plain else open_checkpoint(weights)
+    on_disk = os.path.isfile(text) or os.path.isfile(os.path.join(text, CONFIG))
+    is_tag = re.fullmatch(r"\w+", text) and not on_disk  # a folder of images may be "imagenet"
+    return find_preset(text, architecture) if is_tag else open_checkpoint(weights)
 
 
 def _build(

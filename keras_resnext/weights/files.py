@@ -471,7 +471,7 @@ def _is_known(described: dict[str, Any], known: set[str]) -> bool:
         return isinstance(config, str) and (
             config in known or (builtin and registered in (None, config))
         )
-    is_listed = name in _KNOWN.get(module, "").split() and registered in (None, name)
+    is_listed = name in _KNOWN.get(str(module), "").split() and registered in (None, name)
     return isinstance(config, dict) and (registered in known or is_listed)
 
 

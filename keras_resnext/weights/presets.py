@@ -14,22 +14,6 @@ from keras_resnext.weights.layers import Checkpoint
 
 TOP1, TOP5 = "imagenet-1k top-1", "imagenet-1k top-5"
 
-# What weights="imagenet" stands for: of the weights that allow commercial use, torchvision's
-# newest, else those of the best published accuracy.
-IMAGENET = {
-    "resnext50_32x4d": "tv2_in1k",
-    "resnext50d_32x4d": "bt_in1k",
-    "resnext101_32x4d": "gluon_in1k",
-    "resnext101_32x8d": "tv2_in1k",
-    "resnext101_64x4d": "tv_in1k",
-    "seresnext26d_32x4d": "bt_in1k",
-    "seresnext26t_32x4d": "bt_in1k",
-    "seresnext50_32x4d": "racm_in1k",
-    "seresnext101_32x4d": "gluon_in1k",
-    "seresnext101_32x8d": "ah_in1k",
-    "seresnext101d_32x8d": "ah_in1k",
-    "seresnext101_64x4d": "gluon_in1k",
-}
 _STRIKES_BACK = "ImageNet-1k by ResNet strikes back (arXiv 2110.00476)"
 _TRAINED_ON = {
     "tv_in1k": "ImageNet-1k by torchvision, as IMAGENET1K_V1",
@@ -122,10 +106,22 @@ PRESETS: dict[str, Checkpoint] = {row[0]: _preset(*row) for row in _ROWS}
 """All published weights, by name."""
 
 
+TIMM_NAMES = frozenset(name.partition(".")[0] for name in PRESETS)
+"""Networks of ours that timm 1.0.31 builds by name."""
+
+
 def is_recommended(preset: Checkpoint) -> bool:
-    """Whether `weights="imagenet"` stands for it."""
-    network, _, tag = preset.name.partition(".")
-    return IMAGENET.get(network) == tag
+    """Whether `weights="imagenet"` stands for it.
+
+    Of the weights of its network that allow commercial use, those are torchvision's newest, or else
+    those of the best published accuracy.
+    """
+    rivals = [p for p in PRESETS.values() if p.architecture == preset.architecture and _is_free(p)]
+    return preset == max(rivals, key=lambda p: (".tv" in p.name, p.accuracy[TOP1]), default=None)
+
+
+def _is_free(preset):
+    return "-NC-" not in preset.license
 
 
 def find_preset(weights: str, architecture: Architecture) -> Checkpoint:
@@ -150,7 +146,7 @@ def find_preset(weights: str, architecture: Architecture) -> Checkpoint:
         called = [preset for preset in fitting if is_recommended(preset)]
     for preset in called:
         if preset in fitting:
-            if "-NC-" not in preset.license or weights == preset.name:
+            if _is_free(preset) or weights == preset.name:
                 return preset
             raise ValueError(
                 f"weights={weights!r}: {preset.license} forbids commercial use, so these weights "
@@ -160,7 +156,7 @@ def find_preset(weights: str, architecture: Architecture) -> Checkpoint:
         raise ValueError(f"weights={weights!r} belongs to {_instead(called, architecture)}.")
     if fitting:
         words = ["imagenet"] if any(map(is_recommended, fitting)) else []
-        words += [p.name if "-NC-" in p.license else _tag(p) for p in fitting]
+        words += [_tag(p) if _is_free(p) else p.name for p in fitting]
         raise ValueError(
             f"weights={weights!r}: there are none of that name for {architecture}; use one of "
             f"{', '.join(map(repr, words))}{near(weights)}."
