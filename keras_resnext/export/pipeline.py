@@ -366,11 +366,18 @@ def check_answers(
         if kind in ("logits", "probabilities"):
             pairs[name] = found, logits if kind == "logits" else scores
     if (named := answers.get("serve_bytes/classes")) is not None:
-        names = [name.encode() for name in interface["class_names"]]
-        labels = np.vectorize(names.index)(named)
+        names = np.array([name.encode() for name in interface["class_names"]])
         best = np.sort(scores)[:, ::-1][:, : named.shape[1]]
+        # Of several classes of one name (ImageNet has two cranes) the one that is meant.
+        nearest = [
+            [
+                min(row[names == name], key=lambda score: abs(score - wanted))
+                for name, wanted in each
+            ]
+            for row, each in zip(scores, map(zip, named, best), strict=True)
+        ]
         pairs["serve_bytes/scores"] = answers["serve_bytes/scores"], best
-        pairs["serve_bytes/classes"] = np.take_along_axis(scores, labels, axis=1), best
+        pairs["serve_bytes/classes"] = np.array(nearest), best
     differences = _compare(pairs, TOLERANCE)
     largest = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
     return f"largest differences from the trained network on {len(logits)} images: {largest}"

@@ -125,6 +125,8 @@ def test_a_wrong_name_is_found():
     names[0, :2] = names[0, 1::-1]
     with pytest.raises(ExportError, match="serve_bytes/classes differ"):
         check_answers(answers, LOGITS, INTERFACE)
+    names[:] = [[b"crane", b"crane", b"three"], [b"crane", b"three", b"crane"]]
+    check_answers(answers, LOGITS, INTERFACE | {"class_names": ("crane", "crane", "three")})
 
 
 @pytest.mark.parametrize("value", [100, np.nan])
