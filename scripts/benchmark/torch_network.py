@@ -57,3 +57,15 @@ class ResNeXt(nn.Module):
     def forward(self, x):
         """Return the logits (batch, classes)."""
         return self.predictions(self.blocks(self.stem(x)).mean((2, 3)))
+
+
+def imagenet_network(stage_blocks, classes):
+    """The same with the ImageNet stem: torchvision's `resnext50_32x4d` for blocks (3, 4, 6, 3)."""
+    model = ResNeXt(stage_blocks, classes=classes)
+    model.stem = nn.Sequential(
+        nn.Conv2d(3, 64, 7, 2, 3, bias=False),
+        nn.BatchNorm2d(64),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(3, 2, 1),
+    )
+    return model

@@ -1,0 +1,43 @@
+"""The scripts that measure speed: they run, and compare with the same network."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from keras_resnext import ResNeXt, backend
+
+SCRIPTS = Path(__file__).parents[2] / "scripts/benchmark"
+
+
+@pytest.fixture
+def script(monkeypatch, capsys):
+    """Run a script in this process; returns what it prints."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+
+    def run(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [str(SCRIPTS / name), *arguments])
+        runpy.run_path(str(SCRIPTS / name), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.mark.skipif(backend.NAME != "torch", reason="the peer is PyTorch's under every backend")
+@pytest.mark.parametrize("reduce", ["dense", "grouped"])
+def test_plain_pytorchs_network_has_as_many_weights(monkeypatch, reduce):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    torch_network = pytest.importorskip("torch_network")
+    ours = ResNeXt((1, 2), cardinality=4, reduce=reduce, classes=5)
+    theirs = torch_network.ResNeXt((1, 2), 4, grouped_reduce=reduce == "grouped", classes=5)
+    shapes = sorted(sorted(v.shape) for v in ours.trainable_variables)
+    per_group = sorted(sorted(p.shape) for p in theirs.parameters())
+    assert shapes == per_group
+    imagenet = torch_network.imagenet_network((3, 4, 6, 3), 1000)
+    assert sum(p.numel() for p in imagenet.parameters()) == 25_028_904  # torchvision's
+
+
+@pytest.mark.skipif(backend.NAME != "torch", reason="once is enough")
+def test_pipeline(script):
+    assert "| crop and flip |" in script("pipeline.py", "--batch-size", "4", "--batches", "1")
