@@ -7,6 +7,7 @@ import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import keras
 import numpy as np
 import pytest
 from huggingface_hub import close_session, constants
@@ -17,6 +18,9 @@ from keras_resnext.weights import layers
 from keras_resnext.weights.presets import PRESETS
 from tests.weights.test_checkpoint import CLASSES, images, logits, network, write
 
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="depends on no backend, and takes a while"
+)
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 

@@ -3,6 +3,8 @@ import numpy as np
 import pytest
 
 import keras_resnext as kr
+from keras_resnext import blocks
+from keras_resnext.weights.files import without_values
 
 MODELS = {
     "29": kr.ResNeXt29,
@@ -212,3 +214,15 @@ def test_mixed_precision_keeps_the_head_in_float32():
 def test_impossible_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         kr.ResNeXt(**dict(stage_blocks=(1, 1), classes=5) | arguments)
+
+
+def test_without_values_nothing_is_initialized(monkeypatch):
+    def initializer(shape, dtype=None):
+        raise AssertionError("a value was asked for")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(blocks, "KERNEL_INITIALIZER", initializer)
+        network = without_values(lambda: kr.ResNeXt((1,), cardinality=4))
+    with keras.StatelessScope():
+        pass  # at its end Keras initializes what was deferred
+    assert network.count_params() == kr.ResNeXt((1,), cardinality=4).count_params()

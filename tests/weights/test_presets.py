@@ -7,7 +7,6 @@ from pathlib import Path
 import keras
 import pytest
 
-from keras_resnext import blocks
 from keras_resnext.architecture import Architecture
 from keras_resnext.models import ResNeXt
 from keras_resnext.weights.files import without_values
@@ -22,6 +21,9 @@ from keras_resnext.weights.presets import (
 )
 from tests.peers import load_peers
 
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="depends on no backend, and takes a while"
+)
 PAGE = Path(__file__).parents[2] / "docs" / "presets.md"
 RESNEXT50 = Architecture((3, 4, 6, 3))
 RESNEXT101 = Architecture((3, 4, 23, 3))
@@ -30,8 +32,6 @@ NETWORKS = sorted({name.partition(".")[0] for name in PRESETS})
 
 def test_the_page_is_what_the_code_generates():
     """Written by `keras-resnext presets`; the expensive part of it is the graphs of 14 networks."""
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("the page does not depend on the backend")
     assert PAGE.read_text(encoding="utf-8") == presets_page()
 
 
@@ -141,15 +141,3 @@ def test_found_by_name_and_tag(weights):
 def test_other_words_are_explained(weights, architecture, message):
     with pytest.raises(ValueError, match=message):
         find_preset(weights, architecture)
-
-
-def test_without_values_nothing_is_initialized(monkeypatch):
-    def initializer(shape, dtype=None):
-        raise AssertionError("a value was asked for")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(blocks, "KERNEL_INITIALIZER", initializer)
-        network = without_values(lambda: ResNeXt((1,), cardinality=4))
-    with keras.StatelessScope():
-        pass  # at its end Keras initializes what was deferred
-    assert network.count_params() == ResNeXt((1,), cardinality=4).count_params()
