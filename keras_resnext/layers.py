@@ -103,7 +103,9 @@ class BatchNorm(keras.layers.BatchNormalization):
         plain = self.scale and self.center and not self.renorm
         if not (training and self.trainable and plain and mask is None and len(inputs.shape) == 4):
             return super().call(inputs, training=training, mask=mask)
-        wide = keras.backend.result_type(inputs.dtype, "float32")
+        # `keras.backend.result_type` makes float64 float32 under JAX and PyTorch.
+        is_double = keras.backend.standardize_dtype(inputs.dtype) == "float64"
+        wide = "float64" if is_double else "float32"
         outputs, mean, variance = backend.native.batch_normalize(
             inputs,
             ops.cast(self.gamma, wide),
