@@ -1,1 +1,0 @@
-"""The command lines of `scripts/`: parse, call one function, print."""
