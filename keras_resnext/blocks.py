@@ -1,4 +1,4 @@
-"""Stems, the bottleneck block in its three forms, and shortcuts (Xie et al., section 3 and 4).
+"""Stems, the bottleneck block in its three forms, and shortcuts (Xie et al., sections 3 and 4).
 
 Every function takes and returns a Keras tensor of the functional API, channels where
 `keras.config.image_data_format()` says. Layer names follow one rule, which weight conversion
@@ -32,13 +32,13 @@ class Bottleneck:
     """Sizes of one block.
 
     Attributes:
-        planes: nominal width; the block puts out `4 * planes` channels.
+        planes: nominal width; the block outputs `4 * planes` channels.
         stride: of the 3x3 convolution and the shortcut, in pixels.
         cardinality: number of paths, the convolution's groups (C).
-        base_width: channels a path at 64 planes (d).
+        base_width: channels per path at 64 planes (d).
         grouped_reduce: whether the first 1x1 convolution is grouped like the 3x3.
-        shortcut: how the shortcut shrinks, `"projection"` or `"average_pool"`.
-        squeeze_excitation: whether the channels are weighed before the addition.
+        shortcut: how the shortcut reduces the size, `"projection"` or `"average_pool"`.
+        squeeze_excitation: whether the channels are scaled before the addition.
         name: prefix of the layers' names.
     """
 
@@ -53,7 +53,7 @@ class Bottleneck:
 
     @property
     def group_width(self) -> int:
-        """Channels a path (D)."""
+        """Channels per path (D)."""
         return self.planes * self.base_width // 64
 
     @property
@@ -63,7 +63,7 @@ class Bottleneck:
 
     @property
     def out_channels(self) -> int:
-        """Channels the block puts out."""
+        """Channels that the block outputs."""
         return self.planes * EXPANSION
 
 
@@ -90,12 +90,12 @@ def conv(x, filters: int, kernel_size: int, name: str, stride: int = 1, groups: 
 
 
 def batch_norm(x, name: str):
-    """Batch normalisation with PyTorch's constants."""
+    """Batch normalization with PyTorch's constants."""
     return BatchNorm(axis=channel_axis(), **BATCH_NORM, name=name)(x)
 
 
 def conv_bn_relu(x, filters: int, kernel_size: int, prefix: str, index: int, stride=1, groups=1):
-    """Convolution, batch normalisation, ReLU: one third of a bottleneck."""
+    """Convolution, batch normalization, ReLU: one third of a bottleneck."""
     x = conv(x, filters, kernel_size, f"{prefix}_conv{index}", stride, groups)
     x = batch_norm(x, f"{prefix}_bn{index}")
     return layers.ReLU(name=f"{prefix}_relu{index}")(x)
@@ -144,7 +144,7 @@ def grouped(x, block: Bottleneck):
 
 
 def concatenated(x, block: Bottleneck):
-    """Form (b): a 1x1 and a 3x3 convolution a path, the paths concatenated, then one 1x1."""
+    """Form (b): a 1x1 and a 3x3 convolution per path, the paths concatenated, then one 1x1."""
     paths = [path for path, _ in _paths(x, block)]
     if len(paths) > 1:
         paths = [layers.Concatenate(axis=channel_axis(), name=f"{block.name}_concatenate")(paths)]
@@ -152,7 +152,7 @@ def concatenated(x, block: Bottleneck):
 
 
 def branches(x, block: Bottleneck):
-    """Form (a): a whole bottleneck a path, the paths added."""
+    """Form (a): a whole bottleneck per path, the paths added."""
     paths = [
         conv(path, block.out_channels, 1, f"{prefix}_conv3") for path, prefix in _paths(x, block)
     ]
@@ -187,7 +187,7 @@ FORMS: dict[str, Callable] = {
 def shortcut(x, block: Bottleneck):
     """Identity where the shape stays, else a 1x1 projection, which takes the block's stride.
 
-    With `"average_pool"` 2x2 means do so before the projection, which then sees all of the input
+    With `"average_pool"`, 2x2 averages take it before the projection, which then sees all of the input
     (He et al., CVPR 2019, ResNet-D). At an odd size the last window is a half one, as in timm.
     """
     if block.stride == 1 and x.shape[channel_axis()] == block.out_channels:
@@ -201,7 +201,7 @@ def shortcut(x, block: Bottleneck):
 
 
 def squeeze_excitation(x, block: Bottleneck):
-    """Weigh each channel by what the means of all say (Hu et al., CVPR 2018), as timm does."""
+    """Scale each channel by a function of all channels' means (Hu et al., CVPR 2018), as timm does."""
     name, channels = f"{block.name}_se", block.out_channels
     weight = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pool")(x)
     weight = layers.Conv2D(channels // SQUEEZE, 1, activation="relu", name=f"{name}_conv1")(weight)

@@ -25,11 +25,11 @@ _BRANCH = re.compile(r"_branch(\d+)(?=_(?:conv|bn)\d$)")
 
 @dataclass(frozen=True)
 class FeatureInfo:
-    """What the user of features has to know of them.
+    """Name, channels and stride of one level of features.
 
     Attributes:
-        name: of the layer that puts them out.
-        channels: how many.
+        name: of the layer that outputs them.
+        channels: how many channels they have.
         stride: pixels of the image, as the stem gets it, from one place to the next, down and
             across (timm's `reduction`). Sizes are those of the image, divided and rounded up.
     """
@@ -40,7 +40,7 @@ class FeatureInfo:
 
 
 def feature_info(model: keras.Model) -> list[FeatureInfo]:
-    """Describe the features of a ResNeXt.
+    """Return what features a ResNeXt has.
 
     Args:
         model: built by `keras_resnext.ResNeXt` or one of the named models, with top or without.
@@ -71,7 +71,7 @@ def feature_info(model: keras.Model) -> list[FeatureInfo]:
 
 
 def feature_extractor(model: keras.Model, stages: Sequence[int] | None = None) -> keras.Model:
-    """Let a ResNeXt put out features at several sizes, as timm's `features_only=True` does.
+    """Return a model that outputs features at several sizes, as timm's `features_only=True` does.
 
     Args:
         model: built by `keras_resnext.ResNeXt` or one of the named models, with top or without.
@@ -124,7 +124,7 @@ def transfer_weights(source: keras.Model, target: keras.Model) -> None:
     """Set `target`'s weights so that it computes what `source` computes, in its own form.
 
     Both are `ResNeXt` models that differ at most in `block`: what form (c) holds in one layer,
-    form (a) and (b) hold in one layer a branch. A sum of products is split and added in another
+    form (a) and (b) hold in one layer per branch. A sum of products is split and added in another
     order, so outputs agree to rounding.
 
     Args:
