@@ -187,8 +187,8 @@ FORMS: dict[str, Callable] = {
 def shortcut(x, block: Bottleneck):
     """Identity where the shape stays, else a 1x1 projection, which takes the block's stride.
 
-    With `"average_pool"`, 2x2 averages take it before the projection, which then sees all of the input
-    (He et al., CVPR 2019, ResNet-D). At an odd size the last window is a half one, as in timm.
+    With `"average_pool"`, 2x2 averages take it before the projection, which then sees all of the
+    input (He et al., CVPR 2019, ResNet-D). At an odd size the last window is a half one, as in timm.
     """
     if block.stride == 1 and x.shape[channel_axis()] == block.out_channels:
         return x
@@ -201,7 +201,7 @@ def shortcut(x, block: Bottleneck):
 
 
 def squeeze_excitation(x, block: Bottleneck):
-    """Scale each channel by a function of all channels' means (Hu et al., CVPR 2018), as timm does."""
+    """Scale each channel by a function of all means (Hu et al., CVPR 2018), as timm does."""
     name, channels = f"{block.name}_se", block.out_channels
     weight = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pool")(x)
     weight = layers.Conv2D(channels // SQUEEZE, 1, activation="relu", name=f"{name}_conv1")(weight)
