@@ -188,7 +188,7 @@ def shortcut(x, block: Bottleneck):
     """Identity where the shape stays, else a 1x1 projection, which takes the block's stride.
 
     With `"average_pool"`, 2x2 averages take it before the projection, which then sees all of the
-    input (He et al., CVPR 2019, ResNet-D). At an odd size the last window is a half one, as in timm.
+    input (He et al., CVPR 2019, ResNet-D). At odd sizes the last window is a half, as in timm.
     """
     if block.stride == 1 and x.shape[channel_axis()] == block.out_channels:
         return x
