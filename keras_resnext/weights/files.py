@@ -5,7 +5,6 @@ Every error is a ValueError of one line that names the file.
 
 import argparse
 import io
-import json
 import logging
 import math
 import re
@@ -14,7 +13,6 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -324,97 +322,6 @@ def _array(path: Path, dataset: h5py.Dataset) -> np.ndarray:
     return _plain(path, str(dataset.name), array)
 
 
-# What networks around ours are made of, by exact module and name; nothing else is deserialized.
-_KNOWN: dict[str, str] = {
-    "keras": "DTypePolicy Model Sequential",
-    "keras.dtype_policies": "DTypePolicy DTypePolicyMap",
-    "keras.src.models.functional": "Functional",
-    "keras.layers": """
-        Activation ActivityRegularization AdaptiveAveragePooling2D AdaptiveMaxPooling2D Add
-        AlphaDropout Average AveragePooling2D BatchNormalization CenterCrop Concatenate Conv2D
-        Conv2DTranspose Cropping2D Dense DepthwiseConv2D Dot Dropout ELU Flatten GaussianDropout
-        GaussianNoise GlobalAveragePooling2D GlobalMaxPooling2D GroupNormalization Identity
-        InputLayer LayerNormalization LeakyReLU MaxPooling2D Maximum Minimum Multiply Normalization
-        PReLU Permute RandomBrightness RandomContrast RandomCrop RandomFlip RandomRotation
-        RandomTranslation RandomZoom ReLU Rescaling Reshape Resizing SeparableConv2D Softmax
-        SpatialDropout2D Subtract UnitNormalization UpSampling2D ZeroPadding2D
-        """,
-    "keras.initializers": """
-        Constant GlorotNormal GlorotUniform HeNormal HeUniform LecunNormal LecunUniform Ones
-        RandomNormal RandomUniform TruncatedNormal VarianceScaling Zeros
-        """,
-    "keras.regularizers": "L1 L1L2 L2",
-    "keras.constraints": "MaxNorm MinMaxNorm NonNeg UnitNorm",
-    "keras.src.activations.activations": "ReLU",
-    "keras.src.ops.core": "Cast",
-    "keras.src.ops.nn": """
-        Elu Gelu HardSigmoid HardSilu LeakyRelu LogSoftmax Relu Relu6 Selu Sigmoid Silu Softmax
-        Softplus
-        """,
-    "keras.src.ops.numpy": """
-        Absolute Add Clip Concatenate Copy Divide Exp ExpandDims Flip GetItem Log Max Maximum Mean
-        Min Minimum Moveaxis Multiply Negative Pad Power Reshape Split Sqrt Square Squeeze Stack
-        Subtract Sum Swapaxes Tanh Transpose TrueDivide
-        """,
-}
-_FUNCTIONS = """
-    elu exponential gelu hard_sigmoid hard_silu hard_swish leaky_relu linear log_softmax mish relu
-    relu6 selu sigmoid silu softmax softplus softsign swish tanh
-    """
-_VALUES = {"__keras_tensor__", "__numpy__", "__tensor__", "__slice__", "__ellipsis__", "__tuple__"}
-_OURS = ("keras_resnext>GroupedConv2D", "keras_resnext>BatchNorm")
-_SMALL = 100_000  # elements of variables that no file holds, or of several generators' states
-
-
-def load_keras_model(path: Path, allow: Iterable[str] = ()) -> keras.Model:
-    """Load a `.keras` file of a network around ours, not compiled; nothing unknown in it is run.
-
-    Every layer, operation and function in it must be on a list of what such networks are made of.
-    Keras' safe mode is on as well, but it refuses only what is known to be harmful.
-
-    Args:
-        path: of the file.
-        allow: registered names, `"package>Name"`, of the user's own layers and functions that may
-            be in it; they must have been registered, by importing the module that defines them.
-
-    Raises:
-        ValueError: it is damaged, holds something else, or declares more than its weights are.
-    """
-    path = Path(path)
-    known = {*_OURS, *allow}
-    for name in known:
-        if keras.saving.get_registered_object(name) is None:
-            raise ValueError(f"allow={name!r} is not registered; import the module that defines it")
-    try:
-        config = json.loads(_members(path)["config.json"])
-    except (ValueError, RecursionError) as error:
-        damaged = isinstance(error, (json.JSONDecodeError, UnicodeDecodeError, RecursionError))
-        raise ValueError(
-            f"{path}: its config.json is damaged ({error})" if damaged else str(error)
-        ) from None
-    _check_config(path, config, known)
-    with _opened(path) as file:
-        stored = sum(math.prod(shape) for shape in _shapes(path, file, {}))
-
-    def build():
-        return keras.saving.deserialize_keras_object(deepcopy(config), safe_mode=True)
-
-    try:
-        described = without_values(build)
-        if not isinstance(described, keras.Model):
-            raise ValueError("it is no model")
-        declared = sum(math.prod(variable.shape) for variable in described.variables)
-        if declared > stored + _SMALL:
-            raise ValueError(f"it declares {declared:,} weights and holds {stored:,}")
-        model = build()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what they announce, the error says
-            model.load_weights(path)
-    except Exception as error:  # Keras raises nearly any kind for a damaged file
-        raise ValueError(f"{path} cannot be loaded: {_reason(error)}") from error
-    return model
-
-
 def without_values(build: Callable[[], keras.Model]) -> keras.Model:
     """Build a network whose variables have shapes, but take no memory: good for counting only.
 
@@ -431,51 +338,3 @@ def without_values(build: Callable[[], keras.Model]) -> keras.Model:
 
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(deferred).result()
-
-
-def _check_config(path: Path, config: Any, known: set[str]) -> None:
-    """Make sure that all that a configuration describes or names is known, however deep.
-
-    How a nested model was compiled is removed: it is not needed, and would be deserialized.
-    """
-    registered = keras.saving.get_custom_objects()
-    rest = [config]
-    while rest:
-        value = rest.pop()
-        if isinstance(value, dict):
-            value.pop("compile_config", None)
-            if "class_name" in value and not _is_known(value, known):
-                named = f" {value.get('config')}" if value["class_name"] == "function" else ""
-                what = f"{value['class_name']}{named} of {value.get('module')}"
-                raise ValueError(
-                    f"{path} holds {escape(what)[:200]}, which is not on the list of what networks "
-                    "around a ResNeXt are made of; nothing of it was run. If it is your own, allow "
-                    f'it by its registered name: allow=("package>Name",)'
-                )
-            rest += value.values()
-        elif isinstance(value, list):
-            rest += value
-        elif isinstance(value, str) and value in registered and value not in known:
-            raise ValueError(f"{path} names {escape(value)}; allow it: allow=({value!r},)")
-
-
-def _is_known(described: dict[str, Any], known: set[str]) -> bool:
-    name, module, config = (described.get(key) for key in ("class_name", "module", "config"))
-    registered = described.get("registered_name")
-    if not all(isinstance(text, str | None) for text in (name, module, registered)):
-        return False
-    if name in _VALUES:
-        return module is None and registered is None
-    if name == "function":
-        builtin = module in ("builtins", "keras.activations") and config in _FUNCTIONS.split()
-        return isinstance(config, str) and (
-            config in known or (builtin and registered in (None, config))
-        )
-    is_listed = name in _KNOWN.get(str(module), "").split() and registered in (None, name)
-    return isinstance(config, dict) and (registered in known or is_listed)
-
-
-def _reason(error: Exception) -> str:
-    """The first line of a message, or of what Keras, which lists all layers, gives for one."""
-    first, *rest = str(error).split("\n\n")
-    return _first_line(ValueError(rest[0] if first.startswith("A total of") and rest else first))

@@ -62,6 +62,10 @@ def test_a_users_model_answers_alike_once_exported(
     assert written["labels.txt"].read_text() == "one\ntwo\nthree\n"
     assert "3 classes" in written["model_card.md"].read_text()
     assert json.loads(written["preprocessing.json"].read_text())["image_size"] == 32
+    if name in ("keras", "torch"):
+        with pytest.raises(ValueError, match="can hold programs"):
+            predict(saved_models / name, images)
+        return
     found = predict(saved_models / name, images, top=3)
     probabilities = np.zeros_like(own)
     for row, prediction in zip(probabilities, found, strict=True):
@@ -70,6 +74,9 @@ def test_a_users_model_answers_alike_once_exported(
             assert guess.name == NAMES[guess.label]
     # Eight bits tell 256 values apart.
     np.testing.assert_allclose(probabilities, own, atol=0.05 if FORMATS[name].int8 else 1e-4)
+    written["labels.txt"].write_text("one\ntwo\n")
+    with pytest.raises(ValueError, match=r"puts out \(3,\) for each image, and labels.txt names 2"):
+        predict(saved_models / name, images[:1])
 
 
 def test_a_checkpoint_is_exported_with_its_preprocessing_and_card(images, tmp_path):
@@ -95,11 +102,6 @@ def test_a_checkpoint_is_exported_with_its_preprocessing_and_card(images, tmp_pa
     own = model.predict(normalized.astype(np.float32), verbose=0)
     found = keras.ops.softmax(plain.predict(images.astype(np.float32), verbose=0))
     np.testing.assert_allclose(keras.ops.convert_to_numpy(found), own, atol=1e-5)
-    best = [each.guesses[0].probability for each in predict(exported.folder, images[:4])]
-    np.testing.assert_allclose(best, own[:4].max(axis=1), atol=1e-4)
-    (exported.folder / "labels.txt").write_text("one\ntwo\n")
-    with pytest.raises(ValueError, match=r"puts out \(3,\) for each image, and labels.txt names 2"):
-        predict(exported.folder, images[:1])
 
 
 INTERFACE = {"class_names": NAMES, "activation": "softmax"}
