@@ -38,7 +38,9 @@ from keras_resnext.preprocessing import Preprocessing, decode_predictions, prepr
 
 if TYPE_CHECKING:
     from keras_resnext.export import export
-    from keras_resnext.inference import GradCAM, evaluate, predict
+    from keras_resnext.inference.evaluate import evaluate
+    from keras_resnext.inference.grad_cam import GradCAM
+    from keras_resnext.inference.predict import predict
 
 # Imported when they are first used: they need more than the base dependencies.
 _LATER = {

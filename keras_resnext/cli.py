@@ -280,6 +280,7 @@ class Explain(OfImages):
         for batch in explained:
             for explanation in batch.explanations:
                 path = explanation.prediction.path
+                assert path is not None  # it comes from a file
                 inference.draw_explanation(explanation, files[path])
                 found = ", ".join(
                     f"{name} {share:.2%}" for _, name, share in explanation.prediction.guesses
@@ -416,7 +417,7 @@ class Doctor:
         return 0 if doctor() else 1
 
 
-COMMANDS: dict[str, Callable[..., Any]] = {
+COMMANDS: dict[str, Any] = {
     "train": Train,
     "evaluate": Evaluate,
     "predict": Predict,
@@ -477,7 +478,7 @@ def _help() -> str:
     )
 
 
-def _parse(kind: type[T], name: str, arguments: list[str]) -> T:
+def _parse(kind: Any, name: str, arguments: list[str]) -> Callable[[], int]:
     """Read a command line into a dataclass, whose fields' docstrings are the help."""
     options: dict[str, Any] = {"default": kind.before(arguments)} if kind is Train else {}
     with _joined_help():
@@ -504,7 +505,7 @@ def _joined_help() -> Iterator[None]:
             parameter.description = " ".join((parameter.description or "").split()) or None
         return parsed
 
-    docstring_parser.parse_from_object = joined
+    docstring_parser.parse_from_object = joined  # type: ignore[assignment]
     try:
         yield
     finally:

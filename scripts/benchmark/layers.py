@@ -174,4 +174,6 @@ if __name__ == "__main__":
     for backend in chosen.backends:
         print(f"## {backend}\n\n{HEADER}", flush=True)
         command = [sys.executable, __file__, "--measure", chosen.batch_size, chosen.repeats]
-        subprocess.run(map(str, command), env=backend_environment(backend), check=True)
+        subprocess.run(
+            [str(word) for word in command], env=backend_environment(backend), check=True
+        )
