@@ -23,7 +23,7 @@ if console.is_command():
 
 from keras_resnext.accelerate import accelerate
 from keras_resnext.architecture import Architecture
-from keras_resnext.checkpoint import Checkpoint, open_checkpoint, push_to_hub
+from keras_resnext.checkpoint import Checkpoint, open_checkpoint
 from keras_resnext.features import FeatureInfo, feature_extractor, feature_info, transfer_weights
 from keras_resnext.layers import BatchNorm, GroupedConv2D
 from keras_resnext.models import (
@@ -35,6 +35,7 @@ from keras_resnext.models import (
     from_preset,
 )
 from keras_resnext.preprocessing import Preprocessing, decode_predictions, preprocess_input
+from keras_resnext.publishing import push_to_hub
 
 if TYPE_CHECKING:
     from keras_resnext.export import export

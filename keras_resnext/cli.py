@@ -21,10 +21,11 @@ except ImportError:
 
 
 from keras_resnext import inference, training
-from keras_resnext.checkpoint import Checkpoint, convert, open_checkpoint, push_to_hub
+from keras_resnext.checkpoint import Checkpoint, open_checkpoint
 from keras_resnext.data import Dataset, find_images, load_dataset
 from keras_resnext.export import run_export
 from keras_resnext.files import tolerate_output, write_text
+from keras_resnext.publishing import convert, presets_page, presets_table, push_to_hub
 from keras_resnext.training import RunOptions, Settings
 from keras_resnext.training.run import SETTINGS_FILE, settings_of
 
@@ -394,12 +395,10 @@ class Presets:
 
     def __call__(self) -> int:
         """Print or write."""
-        from keras_resnext.weights import presets
-
         if self.write:
-            write_text(self.write, presets.presets_page())
+            write_text(self.write, presets_page())
         else:
-            print(presets.presets_table())
+            print(presets_table())
         return 0
 
 

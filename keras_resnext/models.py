@@ -19,8 +19,9 @@ from keras_resnext.blocks import (
     bottleneck,
     channel_axis,
 )
-from keras_resnext.checkpoint import CONFIG, Checkpoint, open_checkpoint
+from keras_resnext.checkpoint import Checkpoint, open_checkpoint
 from keras_resnext.features import assign
+from keras_resnext.weights.config import CONFIG
 from keras_resnext.weights.layers import HEAD, OURS, LayerWeights
 from keras_resnext.weights.presets import differences, find_preset
 

@@ -40,6 +40,7 @@ from keras_resnext.inference.exported import (
 from keras_resnext.inference.network import logits_network, rebuild_flat
 from keras_resnext.inference.runtimes import DEFAULT
 from keras_resnext.preprocessing import Preprocessing
+from keras_resnext.publishing import model_card
 
 IMAGES, CALIBRATION, BATCH = 64, 256, 64  # LiteRT's guide asks for 100 to 500 to calibrate by
 TOLERANCE = 1e-4
@@ -442,8 +443,6 @@ def _describe(
         f"convolutions. Run without Keras, {check}."
     )
     if classifier.checkpoint:
-        from keras_resnext.checkpoint import model_card
-
         card = model_card(classifier.checkpoint, how=made)
     else:
         card = _short_card(classifier, interface["name"], made)

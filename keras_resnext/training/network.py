@@ -7,7 +7,7 @@ import keras
 
 from keras_resnext import backend
 from keras_resnext.architecture import Architecture, stage_blocks
-from keras_resnext.checkpoint import CONFIG, Checkpoint, open_checkpoint
+from keras_resnext.checkpoint import Checkpoint, open_checkpoint
 from keras_resnext.data import Batches, Dataset, Split
 from keras_resnext.layers import BatchNorm
 from keras_resnext.models import ResNeXt
@@ -15,6 +15,7 @@ from keras_resnext.preprocessing import Preprocessing, whole_image
 from keras_resnext.training.losses import loss, one_hot
 from keras_resnext.training.optimizer import optimizer
 from keras_resnext.training.settings import Settings
+from keras_resnext.weights.config import CONFIG
 
 OPEN = ("cardinality", "base_width", "stem", "shortcut", "squeeze_excitation", "reduce")
 FOR_CPUS = ("resnext11", "resnext26")  # with the large stem on small images, too

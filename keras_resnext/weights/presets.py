@@ -2,13 +2,11 @@
 
 from dataclasses import asdict
 from difflib import get_close_matches
-from functools import cache
-from math import prod
 from pathlib import Path
 
 from keras_resnext.architecture import Architecture, from_timm_name
 from keras_resnext.preprocessing import Preprocessing, imagenet_class_names
-from keras_resnext.weights.files import read_weights, without_values
+from keras_resnext.weights.files import read_weights
 from keras_resnext.weights.hub import download
 from keras_resnext.weights.layers import Checkpoint
 
@@ -194,68 +192,3 @@ def _instead(presets, architecture, limit=None):
     }
     in_order = sorted(needed.items(), key=lambda item: item[1].count("="))
     return "; ".join(f"{name}: pass {arguments}" for name, arguments in in_order[:limit])
-
-
-_PAGE = """# Pretrained weights
-
-`keras_resnext.from_preset(NAME)` builds the network and loads the weights. `weights=NAME`, or the \
-part of the name after the dot, loads them into a network that fits; `weights="imagenet"` stands \
-for those marked *imagenet*. They come from timm's repositories on the Hugging Face hub, \
-`hf://timm/NAME`.
-
-Accuracy is top-1 and top-5 in percent on the validation images of ImageNet-1k, as published; \
-parameters and multiply-adds are counted from the graph. **CC-BY-NC-4.0 forbids commercial use**; \
-such weights load by their full name only.
-
-`keras-resnext presets --write docs/presets.md` writes this page.
-
-| weights | input | top-1 | top-5 | parameters, M | multiply-adds, G | license | | trained on |
-|---|---|---|---|---|---|---|---|---|
-"""
-
-
-def presets_table() -> str:
-    """Return all published weights as a table for a terminal."""
-    width = max(map(len, PRESETS))
-    lines = [f"{'weights':{width}}  input    top-1    top-5  license"]
-    lines += [
-        f"{name:{width}}  {size:>5}  {top1:>7}  {top5:>7}  {license:12}  {mark}".rstrip()
-        for name, size, top1, top5, license, mark in map(_columns, PRESETS.values())
-    ]
-    return "\n".join(lines)
-
-
-def presets_page() -> str:
-    """Return docs/presets.md: all published weights, with the size of their networks."""
-    rows = []
-    for preset in PRESETS.values():
-        name, size, top1, top5, license, mark = _columns(preset)
-        parameters, multiply_adds = _size(preset.architecture, int(size))
-        counts = f"{parameters / 1e6:.1f} | {multiply_adds / 1e9:.2f}"
-        mark = mark and f"*{mark}*"
-        cells = [f"`{name}`", size, top1, top5, counts, license, mark, preset.trained_on]
-        rows.append(f"| {' | '.join(cells)} |\n")
-    return _PAGE + "".join(rows)
-
-
-def _columns(preset):
-    return (
-        preset.name,
-        str(preset.preprocessing.image_size),
-        f"{100 * preset.accuracy[TOP1]:.3f}",
-        f"{100 * preset.accuracy[TOP5]:.3f}",
-        preset.license,
-        "imagenet" if is_recommended(preset) else "",
-    )
-
-
-@cache
-def _size(architecture: Architecture, image_size: int) -> tuple[int, int]:
-    """Trainable parameters, and multiply-adds per image, of a network for ImageNet-1k."""
-    from keras_resnext.features import multiply_adds
-    from keras_resnext.models import ResNeXt, in_data_format  # which builds on this module
-
-    shape = in_data_format((image_size, image_size, 3))
-    model = without_values(lambda: ResNeXt(**asdict(architecture), input_shape=shape, classes=1000))
-    parameters = sum(prod(weight.shape) for weight in model.trainable_weights)
-    return parameters, multiply_adds(model)

@@ -10,8 +10,9 @@ import pytest
 
 from keras_resnext import ResNeXt, from_preset, open_checkpoint
 from keras_resnext.architecture import Architecture, from_timm_name, timm_name
-from keras_resnext.checkpoint import convert, model_card, write_checkpoint, write_config
+from keras_resnext.checkpoint import write_checkpoint, write_config
 from keras_resnext.preprocessing import Preprocessing, imagenet_class_names
+from keras_resnext.publishing import convert, model_card
 from keras_resnext.weights.files import read_weights
 from tests.gradients import relative_error
 

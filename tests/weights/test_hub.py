@@ -13,7 +13,7 @@ import pytest
 from huggingface_hub import close_session, constants
 
 from keras_resnext import ResNeXt, from_preset, open_checkpoint
-from keras_resnext.checkpoint import push_to_hub
+from keras_resnext.publishing import push_to_hub
 from keras_resnext.weights import layers
 from keras_resnext.weights.presets import PRESETS
 from tests.weights.test_checkpoint import CLASSES, images, logits, network, write

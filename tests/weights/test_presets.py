@@ -9,6 +9,7 @@ import pytest
 
 from keras_resnext.architecture import Architecture
 from keras_resnext.models import ResNeXt
+from keras_resnext.publishing import presets_page, presets_table
 from keras_resnext.weights.files import without_values
 from keras_resnext.weights.presets import (
     PRESETS,
@@ -16,8 +17,6 @@ from keras_resnext.weights.presets import (
     TOP1,
     TOP5,
     find_preset,
-    presets_page,
-    presets_table,
 )
 from tests.peers import load_peers
 

@@ -1,0 +1,202 @@
+"""What leaves the package: weights converted or pushed, model cards, and the table of presets."""
+
+import json
+import os
+from dataclasses import asdict, replace
+from functools import cache
+from math import prod
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from keras_resnext.architecture import Architecture
+from keras_resnext.checkpoint import HUB, WEIGHTS, Checkpoint, open_checkpoint, write_folder
+from keras_resnext.features import multiply_adds
+from keras_resnext.files import atomic_write, escape
+from keras_resnext.models import ResNeXt, from_preset, in_data_format
+from keras_resnext.weights import hub
+from keras_resnext.weights.config import to_timm
+from keras_resnext.weights.files import SUFFIXES, read_weights, without_values, write_weights
+from keras_resnext.weights.presets import PRESETS, TOP1, TOP5, is_recommended
+
+
+def convert(checkpoint: str | os.PathLike | Checkpoint, target: str | os.PathLike) -> None:
+    """Write a checkpoint's weights to a file, read it back and compare.
+
+    Args:
+        checkpoint: as of `open_checkpoint`.
+        target: `NAME.safetensors` or `NAME.pth` for torchvision and timm; `NAME.weights.h5` or
+            `NAME.keras` for Keras; a name without suffix for a folder in timm's layout.
+
+    Raises:
+        ValueError: `checkpoint` is none, or `target` has another suffix or is the source itself.
+        OSError: `target` cannot be written.
+        RuntimeError: it was written, and holds other numbers than the source.
+    """
+    source, target = open_checkpoint(checkpoint), Path(target)
+    if target.suffix and not target.name.endswith(SUFFIXES):
+        raise ValueError(
+            f"target: expected NAME{', NAME'.join(SUFFIXES)} or a folder, got {target}"
+        )
+    if not target.absolute().parent.is_dir():
+        raise ValueError(f"target: {target.parent} is no folder; make it first")
+    if target.exists() and os.path.exists(source.source) and target.samefile(source.source):
+        raise ValueError(f"target: {target} is the source; give another name")
+    weights = source.weights()
+    if not target.suffix:
+        write_folder(target, source, weights)
+        target /= WEIGHTS["best"]
+    elif target.suffix in (".safetensors", ".pth"):
+        write_weights(target, weights)
+    else:
+        model = from_preset(
+            replace(source, read=lambda: weights), include_top=source.classes is not None
+        )
+        with atomic_write(target) as temporary:
+            write = model.save if target.suffix == ".keras" else model.save_weights
+            write(temporary)
+    found = read_weights(target).arrays
+    if found.keys() != weights.arrays.keys() or not all(
+        np.array_equal(one, other, equal_nan=True)
+        for name, arrays in weights.arrays.items()
+        for one, other in zip(arrays, found[name], strict=True)
+    ):
+        raise RuntimeError(f"{target} holds other numbers than {source.source}; remove it")
+
+
+def push_to_hub(
+    checkpoint: str | os.PathLike | Checkpoint,
+    repo_id: str,
+    *,
+    private: bool = False,
+    token: str | None = None,
+) -> str:
+    """Push a checkpoint to the Hugging Face hub, in timm's layout and with a model card.
+
+    Args:
+        checkpoint: as of `open_checkpoint`.
+        repo_id: `"owner/name"`; the repository is made if it does not exist.
+        private: whether a new repository is.
+        token: of the user. Default: that of `hf auth login` or `HF_TOKEN`.
+
+    Returns:
+        URL of the repository.
+
+    Raises:
+        ValueError: the checkpoint is none, or the repository is not this user's to write to.
+        ConnectionError: the hub cannot be reached.
+    """
+    source = open_checkpoint(checkpoint)
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        named = replace(source, name=repo_id)
+        write_folder(folder, named, source.weights())
+        usage = f'keras_resnext.from_preset("{HUB}{repo_id}")'
+        card = _front_matter(source) + model_card(named, how=f"```python\nmodel = {usage}\n```")
+        (folder / "README.md").write_text(card, encoding="utf-8")
+        return hub.upload(folder, repo_id, private=private, token=token)
+
+
+def model_card(checkpoint: Checkpoint, *, how: str = "") -> str:
+    """Return a model card in Markdown.
+
+    Args:
+        checkpoint: what it is of.
+        how: how to use it, in Markdown.
+    """
+    parts = [f"# {escape(checkpoint.name)}", f"{checkpoint.architecture}."]
+    if checkpoint.trained_on:
+        parts.append(f"Trained on {escape(checkpoint.trained_on)}.")
+    if how:
+        parts += ["## Use", how]
+    if crop := checkpoint.preprocessing:
+        mean, std = (", ".join(f"{value:g}" for value in pixel) for pixel in (crop.mean, crop.std))
+        parts += [
+            "## Preprocessing",
+            f"RGB pixels, 0 to 255. The shorter side is resized to {crop.resize_size} pixels "
+            f"({crop.interpolation}, antialiased), {crop.image_size}x{crop.image_size} pixels are "
+            f"cropped at the center, the mean ({mean}) is subtracted and the result is divided by "
+            f"the standard deviation ({std}).",
+        ]
+    for name, value in checkpoint.accuracy.items():
+        parts.append(f"Accuracy, {escape(name)}: {100 * value:.2f} %.")
+    if names := checkpoint.class_names:
+        listed = ", ".join(f"`{escape(name)}`" for name in names[:100])
+        parts += ["## Classes", f"{len(names)}: {listed}{', ...' if len(names) > 100 else ''}"]
+    return "\n\n".join([*parts, "## License", checkpoint.license or "Not stated."]) + "\n"
+
+
+def _front_matter(checkpoint: Checkpoint) -> str:
+    library = "timm" if to_timm(checkpoint.architecture)[0] else "keras"
+    lines = [
+        "---",
+        f"library_name: {library}",
+        "pipeline_tag: image-classification",
+        "tags: [image-classification, keras, keras_resnext, timm]",
+    ]
+    if checkpoint.license:
+        lines.append(f"license: {json.dumps(checkpoint.license.lower())}")
+    return "\n".join([*lines, "---", "", ""])
+
+
+_PAGE = """# Pretrained weights
+
+`keras_resnext.from_preset(NAME)` builds the network and loads the weights. `weights=NAME`, or the \
+part of the name after the dot, loads them into a network that fits; `weights="imagenet"` stands \
+for those marked *imagenet*. They come from timm's repositories on the Hugging Face hub, \
+`hf://timm/NAME`.
+
+Accuracy is top-1 and top-5 in percent on the validation images of ImageNet-1k, as published; \
+parameters and multiply-adds are counted from the graph. **CC-BY-NC-4.0 forbids commercial use**; \
+such weights load by their full name only.
+
+`keras-resnext presets --write docs/presets.md` writes this page.
+
+| weights | input | top-1 | top-5 | parameters, M | multiply-adds, G | license | | trained on |
+|---|---|---|---|---|---|---|---|---|
+"""
+
+
+def presets_table() -> str:
+    """Return all published weights as a table for a terminal."""
+    width = max(map(len, PRESETS))
+    lines = [f"{'weights':{width}}  input    top-1    top-5  license"]
+    lines += [
+        f"{name:{width}}  {size:>5}  {top1:>7}  {top5:>7}  {license:12}  {mark}".rstrip()
+        for name, size, top1, top5, license, mark in map(_columns, PRESETS.values())
+    ]
+    return "\n".join(lines)
+
+
+def presets_page() -> str:
+    """Return docs/presets.md: all published weights, with the size of their networks."""
+    rows = []
+    for preset in PRESETS.values():
+        name, size, top1, top5, license, mark = _columns(preset)
+        parameters, multiply_adds = _size(preset.architecture, int(size))
+        counts = f"{parameters / 1e6:.1f} | {multiply_adds / 1e9:.2f}"
+        mark = mark and f"*{mark}*"
+        cells = [f"`{name}`", size, top1, top5, counts, license, mark, preset.trained_on]
+        rows.append(f"| {' | '.join(cells)} |\n")
+    return _PAGE + "".join(rows)
+
+
+def _columns(preset):
+    return (
+        preset.name,
+        str(preset.preprocessing.image_size),
+        f"{100 * preset.accuracy[TOP1]:.3f}",
+        f"{100 * preset.accuracy[TOP5]:.3f}",
+        preset.license,
+        "imagenet" if is_recommended(preset) else "",
+    )
+
+
+@cache
+def _size(architecture: Architecture, image_size: int) -> tuple[int, int]:
+    """Trainable parameters, and multiply-adds per image, of a network for ImageNet-1k."""
+    shape = in_data_format((image_size, image_size, 3))
+    model = without_values(lambda: ResNeXt(**asdict(architecture), input_shape=shape, classes=1000))
+    parameters = sum(prod(weight.shape) for weight in model.trainable_weights)
+    return parameters, multiply_adds(model)
