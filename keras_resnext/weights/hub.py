@@ -2,9 +2,12 @@
 
 import os
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _RETRY = "check the connection and try again; what was received is kept"
@@ -26,10 +29,20 @@ def download(repository: str, file: str, revision: str | None = None) -> Path:
         ConnectionError: it is not in the cache, and cannot be downloaded.
         OSError: it cannot be written to the cache.
     """
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import constants, hf_hub_download
 
+    # Without network the library would try for 23 seconds, also where the file is in its cache.
+    alone = not _is_known(urlsplit(constants.ENDPOINT).hostname)
     with _one_line(repository, file):
-        return Path(hf_hub_download(repository, file, revision=revision))
+        return Path(hf_hub_download(repository, file, revision=revision, local_files_only=alone))
+
+
+def _is_known(host: str | None) -> bool:
+    """Whether a host's name can be resolved, or is left to a proxy."""
+    try:
+        return bool(getproxies() or socket.getaddrinfo(host, None))
+    except OSError:
+        return False
 
 
 def upload(folder: Path, repository: str, *, private: bool, token: str | None) -> str:
@@ -85,8 +98,10 @@ def _one_line(repository: str, what: str) -> Iterator[None]:
                 f"{name}: {what} is not in the cache, {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE "
                 "is set; unset it, or copy the cache of a machine that has it"
             ) from None
-        reason = _first_line(error.__cause__ or error)
-        raise ConnectionError(f"{name}: {hub} cannot be reached ({reason}); {_RETRY}") from error
+        reason = _first_line(error.__cause__) if error.__cause__ else "its name is unknown here"
+        raise ConnectionError(
+            f"{name}: {what} is not in the cache, and {hub} cannot be reached ({reason}); {_RETRY}"
+        ) from error
     except errors.OfflineModeIsEnabled:
         raise ConnectionError(f"{name}: HF_HUB_OFFLINE is set; unset it") from None
     except errors.HfHubHTTPError as error:

@@ -176,13 +176,18 @@ def test_what_cannot_be_downloaded_is_said_in_one_line(hub, tmp_path):
     assert "is gated: accept its terms at http://127" in str(error("hf://someone/animals@v2"))
 
 
-def test_no_network_at_all(hub, monkeypatch):
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    template = "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"
+@pytest.mark.parametrize(
+    ("endpoint", "reason"),
+    [("http://127.0.0.1:9", "refused"), ("http://nowhere.invalid", "its name is unknown here")],
+)
+def test_no_network_at_all(hub, monkeypatch, endpoint, reason):
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     told = error("resnext50_32x4d.a1_in1k")
     assert isinstance(told, ConnectionError)
-    assert "http://127.0.0.1:9 cannot be reached (" in str(told)
+    assert f"{endpoint} cannot be reached (" in str(told)
+    assert reason in str(told)
     assert str(told).endswith("check the connection and try again; what was received is kept")
 
 
