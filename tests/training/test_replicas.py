@@ -103,7 +103,8 @@ def whole(tmp_path_factory):
 
 def assert_same_run(run, whole):
     assert_close(history(run), history(whole))
-    assert_close(load_file(run / LAST), load_file(whole / LAST), 1e-3)
+    # On one device alone, one thread or two and oneDNN or not part the smallest arrays by 6e-3.
+    assert_close(load_file(run / LAST), load_file(whole / LAST), 1e-2)
 
 
 @pytest.mark.skipif(backend.NAME == "torch", reason="needs a process for each device")
