@@ -451,10 +451,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _parse(COMMANDS[words[0]], words[0], words[1:])()
     except (ValueError, ArithmeticError, ImportError, OSError, RuntimeError) as error:
-        return fail(error)
+        return fail(_as_typed(str(error), words))
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 128 + signal.SIGINT
+
+
+def _as_typed(message: str, words: Sequence[str]) -> str:
+    """Name an argument that a message begins with as the option that the user typed."""
+    name = message.partition(":")[0]
+    option = f"--{name.replace('_', '-')}"
+    typed = any(word.split("=")[0].replace("_", "-") == option for word in words)
+    return option + message[len(name) :] if typed else message
 
 
 def _help() -> str:

@@ -15,7 +15,7 @@ def is_command() -> bool:
     return Path(sys.argv[0] if sys.argv else "").stem == COMMAND
 
 
-def fail(error: BaseException) -> int:
+def fail(error: BaseException | str) -> int:
     """Print an error as one line on standard error; returns the exit status 1."""
     print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
     return 1

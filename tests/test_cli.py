@@ -83,6 +83,10 @@ def test_a_file_that_cannot_be_read_is_reported_and_skipped(folder, capsys):
         (("predict", "resnext50_32x4d.a1_in2k", "x.png"), "x.png"),
         (("evaluate", "resnext50_32x4d.a1_in2k"), "did you mean resnext50_32x4d.a1"),
         (("evaluate", "resnext50_32x4d.a1_in1k"), "--dataset"),
+        (
+            ("evaluate", "runs/quickstart", "--dataset", "cifar100", "--data-dir", "x"),
+            "--data-dir: x",
+        ),
         (("train", "--recipe", "papers"), "papers"),
         (("train", "--epochs", "2", "--warmup-epochs", "2"), "--warmup-epochs"),
         (("train", "--run-name", ".."), "--run-name"),
