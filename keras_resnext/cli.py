@@ -8,10 +8,11 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from keras_resnext.console import COMMAND, fail
+from keras_resnext.console import COMMAND, fail, hidden_start_up_lines
 
 try:
     import tyro
@@ -449,7 +450,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # of libraries; what matters to the user is printed
     try:
-        return _parse(COMMANDS[words[0]], words[0], words[1:])()
+        command = _parse(COMMANDS[words[0]], words[0], words[1:])
+        if isinstance(command, Train | Explain) and find_spec("tensorflow"):
+            with hidden_start_up_lines():
+                import tensorflow  # noqa: F401 - Keras will, under every backend
+        return command()
     except (ValueError, ArithmeticError, ImportError, OSError, RuntimeError) as error:
         return fail(_as_typed(str(error), words))
     except KeyboardInterrupt:
