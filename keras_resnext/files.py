@@ -42,7 +42,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        to_disk(path.parent)  # after a power cut the old file could be back
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
         raise OSError(
@@ -100,11 +100,11 @@ def _is_stale(path):
     return False
 
 
-def _sync_folder(folder: Path) -> None:
-    """Have a file's new name on the disk too: after a power cut the old file could be back."""
+def to_disk(path: Path) -> None:
+    """Wait until what was written to a file, or the names in a folder, are on the disk."""
     if os.name == "nt":  # opens no folders
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

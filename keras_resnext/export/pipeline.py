@@ -23,7 +23,7 @@ from keras_resnext.data import Dataset
 from keras_resnext.data.decoding import image_to_square
 from keras_resnext.data.demo import CLASS_NAMES, load_demo
 from keras_resnext.export.formats import FORMATS, Format
-from keras_resnext.files import unfinished
+from keras_resnext.files import to_disk, unfinished
 from keras_resnext.inference.classifier import (
     Classifier,
     Source,
@@ -473,7 +473,7 @@ def _publish(folder: Path, path: Path) -> Path:
     """
     path.mkdir(exist_ok=True)
     for written in (*folder.rglob("*"), folder):
-        _to_disk(written)
+        to_disk(written)
     while True:
         taken = [int(each.name) for each in path.iterdir() if each.name.isdecimal()]
         target = path / str(max(taken, default=0) + 1)
@@ -483,15 +483,5 @@ def _publish(folder: Path, path: Path) -> Path:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
         else:
-            _to_disk(path)
+            to_disk(path)
             return target
-
-
-def _to_disk(path: Path) -> None:
-    if os.name == "nt":  # opens no folders
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
