@@ -10,7 +10,7 @@ from keras_resnext.architecture import Architecture, stage_blocks
 from keras_resnext.checkpoint import Checkpoint, open_checkpoint
 from keras_resnext.data import Batches, Dataset, Split
 from keras_resnext.layers import BatchNorm
-from keras_resnext.models import ResNeXt
+from keras_resnext.models import LARGEST_CIFAR_SIZE, ResNeXt, in_data_format
 from keras_resnext.preprocessing import Preprocessing, whole_image
 from keras_resnext.training.losses import loss, one_hot
 from keras_resnext.training.optimizer import optimizer
@@ -19,7 +19,6 @@ from keras_resnext.weights.config import CONFIG
 
 OPEN = ("cardinality", "base_width", "stem", "shortcut", "squeeze_excitation", "reduce")
 FOR_CPUS = ("resnext11", "resnext26")  # with the large stem on small images, too
-LARGEST_CIFAR_SIZE = 64
 
 
 def resolve(settings: Settings) -> Settings:
@@ -106,10 +105,9 @@ def build_network(
     height, width, channels = dataset.input_shape
     if settings.augmentation.small_sizes:
         height = width = None  # type: ignore[assignment]
-    first = keras.config.image_data_format() == "channels_first"
     return ResNeXt(
         **dataclasses.asdict(architecture(settings)),
-        input_shape=(channels, height, width) if first else (height, width, channels),
+        input_shape=in_data_format((height, width, channels)),
         classes=dataset.num_classes,
         classifier_activation=classifier_activation,
         name=settings.network.model,
