@@ -1,14 +1,16 @@
 """Data sets, augmentation and the loader that feeds them to Keras."""
 
 import os
+from collections.abc import Sequence
 
 from keras_resnext.data.augmentation import Augmentation
 from keras_resnext.data.batches import Batches, RestOfEpoch, SharedEvaluation
 from keras_resnext.data.cifar100 import load_cifar100
 from keras_resnext.data.dataset import Dataset, DatasetError, Split, safe_name, write_examples
-from keras_resnext.data.decoding import decode_files, image_to_square
+from keras_resnext.data.decoding import ImageFiles, decode_files, image_to_square
 from keras_resnext.data.demo import load_demo
-from keras_resnext.data.image_folder import find_images, load_image_folder, load_imagenet_folder
+from keras_resnext.data.image_folder import find_images, load_image_folder
+from keras_resnext.data.imagenet import load_imagenet
 from keras_resnext.preprocessing import Preprocessing, normalize
 
 DATASETS: tuple[str, ...] = ("cifar100", "demo", "folder", "imagenet")
@@ -19,6 +21,7 @@ __all__ = [
     "Batches",
     "Dataset",
     "DatasetError",
+    "ImageFiles",
     "RestOfEpoch",
     "SharedEvaluation",
     "Split",
@@ -36,21 +39,19 @@ def load_dataset(
     name: str,
     data_dir: str | os.PathLike | None = None,
     preprocessing: Preprocessing | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> Dataset:
     """Load a data set with its split.
 
     Args:
         name: one of `DATASETS`: "cifar100"; "demo", a small synthetic set; "folder", images of
-            your own, as `load_image_folder` reads them; or "imagenet", images of ImageNet's
-            classes to evaluate on, as `load_imagenet_folder` reads them.
+            your own, as `load_image_folder` reads them; or "imagenet", as `load_imagenet` does.
         data_dir: for "cifar100" the official python archive, its unpacked folder, or the folder it
             lies in; None takes it from TensorFlow Datasets. For "folder" and "imagenet" the folder
-            that holds a folder of images for each class.
+            of the images.
         preprocessing: for "folder" and "imagenet", how to bring images to one size
             (`whole_image(224)`, for instance); None for the others, whose size is fixed.
-
-    Returns:
-        The data set.
+        class_names: for "imagenet", as of `load_imagenet`; the others have their own.
 
     Raises:
         ValueError: the name is unknown, or an argument is missing, or given where none is taken.
@@ -61,14 +62,15 @@ def load_dataset(
         raise ValueError(f"dataset: expected one of {', '.join(DATASETS)}, got {name!r}")
     if name in ("folder", "imagenet"):
         if data_dir is None:
-            raise ValueError(f"data_dir: {name!r} reads images of your own; expected their folder")
+            raise ValueError(f"data_dir: {name!r} reads image files; expected their folder")
         if preprocessing is None:
             raise ValueError(
                 f"preprocessing: {name!r} needs the size to bring its images to; expected "
                 "whole_image(224), for instance"
             )
-        load = load_image_folder if name == "folder" else load_imagenet_folder
-        return load(data_dir, preprocessing)
+        if name == "imagenet":
+            return load_imagenet(data_dir, preprocessing, class_names)
+        return load_image_folder(data_dir, preprocessing)
     if preprocessing is not None:
         raise ValueError(
             f"preprocessing: the images of {name!r} have a fixed size; expected None, "

@@ -5,35 +5,36 @@ functions for what else they do differently.
 """
 
 import math
+import sys
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from keras_resnext.data import trivial
 from keras_resnext.data.decoding import require_pillow
-from keras_resnext.preprocessing import RGB, normalize
+from keras_resnext.preprocessing import RGB, Preprocessing, normalize
 
-# Images worked on at a time. Intermediate arrays then stay in the cache and in memory that malloc
-# keeps: a whole batch at a time takes three times as long, nearly all of it in page faults.
-CHUNK = 16
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
 
 ERASED_AREAS = (0.02, 0.33)
 ERASED_ASPECTS = (0.3, 3.3)
-ERASING_ATTEMPTS = 10
+ATTEMPTS = 10  # to find a rectangle that fits
 
 
 @dataclass(frozen=True)
 class Augmentation:
     """What may happen to training images.
 
-    Each image is flipped, cropped, transformed by the policy, rotated, normalized and erased, in
-    this order; then the images of a batch are mixed, and finally reduced in size.
+    Each image is cropped by crop-scale and resized, flipped, cropped by crop-padding, transformed
+    by the policy, rotated, normalized and erased, in this order; then the images of a batch are
+    mixed, and finally reduced in size.
 
     Raises:
         ValueError: a field is out of range.
-        ImportError: policy or rotation needs Pillow, which is not installed.
+        ImportError: crop-scale, policy or rotation needs Pillow, which is not installed.
     """
 
     crop_padding: int = 0
@@ -56,6 +57,11 @@ class Augmentation:
     CutMix, each batch gets one of the two, with probability one half."""
     cutmix: float = 0.0
     """Alpha of CutMix (Yun et al. 2019), which pastes a rectangle of another image; 0: none."""
+    crop_scale: tuple[float, float] | None = None
+    """Crop a random share of the original image's area, between these two, and resize it to the
+    image's size, as torchvision's RandomResizedCrop; such as 0.08 1. None: no such crop."""
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Least and largest ratio of width to height of that crop."""
     small_sizes: tuple[int, ...] = ()
     """Progressive resizing: image sizes to train at first, in pixels, rising. Empty: full size."""
     small_until: tuple[int, ...] = ()
@@ -63,6 +69,11 @@ class Augmentation:
 
     def __post_init__(self):
         expected = {
+            "crop_scale": (
+                self.crop_scale is None or _interval(self.crop_scale, 1),
+                "two rising shares of the area, above 0 and up to 1",
+            ),
+            "crop_ratio": (_interval(self.crop_ratio, sys.float_info.max), "two rising ratios"),
             "crop_padding": (
                 isinstance(self.crop_padding, int) and self.crop_padding >= 0,
                 "a whole number of pixels >= 0",
@@ -83,7 +94,7 @@ class Augmentation:
         for name, (valid, what) in expected.items():
             if not valid:
                 raise ValueError(f"{name}: expected {what}, got {getattr(self, name)!r}")
-        if self.needs_pixels:
+        if self.needs_pixels or self.crop_scale:
             require_pillow("this augmentation")  # found out now, not in mid-epoch
 
     @property
@@ -93,7 +104,7 @@ class Augmentation:
 
     @property
     def needs_pixels(self) -> bool:
-        """Whether Pillow works on images, which wants whole pixel values."""
+        """Whether Pillow works on resized images, which wants whole pixel values."""
         return self.policy != "none" or self.rotation_degrees > 0
 
     def size_in(self, epoch: int) -> int | None:
@@ -108,6 +119,10 @@ def _rising(values):
     return list(values) == sorted({value for value in values if value >= 1})
 
 
+def _interval(ends, most):
+    return len(ends) == 2 and 0 < ends[0] <= ends[1] <= most
+
+
 class Draws(NamedTuple):
     """What is drawn for each image of a batch; every array has one row per image."""
 
@@ -118,6 +133,7 @@ class Draws(NamedTuple):
     operations: np.ndarray  # int (B,), of the policy
     magnitudes: np.ndarray  # float64 (B,), of the policy
     boxes: np.ndarray  # int (B, 4): top, left, height and width of what is erased
+    crops: np.ndarray  # float64 (B, 22), as in `crop_box`; (B, 0) without crop-scale
 
     def take(self, rows: np.ndarray | slice) -> "Draws":
         """Return the draws of the images at `rows` only."""
@@ -137,7 +153,8 @@ def draw(
     boxes = np.zeros((count, 4), int)
     if augmentation.erasing:
         boxes = draw_boxes(count, height, width, augmentation.erasing, rng)
-    return Draws(flipped, tops, lefts, degrees, operations, magnitudes, boxes)
+    crops = rng.random((count, 2 * ATTEMPTS + 2 if augmentation.crop_scale else 0))
+    return Draws(flipped, tops, lefts, degrees, operations, magnitudes, boxes, crops)
 
 
 def draw_boxes(
@@ -155,8 +172,8 @@ def draw_boxes(
         the case with probability 1 - `probability`.
     """
     lowest, highest = (math.log(aspect) for aspect in ERASED_ASPECTS)
-    areas = height * width * rng.uniform(*ERASED_AREAS, (ERASING_ATTEMPTS, count))
-    aspects = np.exp(rng.uniform(lowest, highest, (ERASING_ATTEMPTS, count)))
+    areas = height * width * rng.uniform(*ERASED_AREAS, (ATTEMPTS, count))
+    aspects = np.exp(rng.uniform(lowest, highest, (ATTEMPTS, count)))
     sides = np.rint(np.sqrt([areas * aspects, areas / aspects])).astype(int)
     fits = (sides[0] < height) & (sides[1] < width)
     erased = (rng.random(count) < probability) & fits.any(axis=0)
@@ -166,10 +183,65 @@ def draw_boxes(
     return np.stack([tops, lefts, heights, widths], axis=1)
 
 
+def crop_box(
+    width: int,
+    height: int,
+    uniforms: np.ndarray,
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+) -> tuple[int, int, int, int]:
+    """Choose what to crop of an image, as `torchvision.transforms.RandomResizedCrop`.
+
+    The area is uniform in `scale`, width to height is log-uniform in `ratio`, up to ten times until
+    the rectangle fits; else it is the largest at the center whose ratio is allowed.
+
+    Args:
+        width: of the image, in pixels.
+        height: of the image, in pixels.
+        uniforms: float (22,), 0 to 1: ten each for area and ratio, one each for top and left.
+        scale: least and largest share of the image's area.
+        ratio: least and largest ratio of width to height.
+
+    Returns:
+        Left, top, right and bottom, in pixels.
+    """
+    areas, ratios, (down, right) = np.split(uniforms, (ATTEMPTS, 2 * ATTEMPTS))
+    lowest, highest = math.log(ratio[0]), math.log(ratio[1])
+    for area, position in zip(areas, ratios, strict=True):
+        pixels = width * height * (scale[0] + (scale[1] - scale[0]) * area)
+        aspect = math.exp(lowest + (highest - lowest) * position)
+        w, h = round(math.sqrt(pixels * aspect)), round(math.sqrt(pixels / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = int(right * (width - w + 1)), int(down * (height - h + 1))
+            return left, top, left + w, top + h
+    w, h = width, height
+    if width / height < ratio[0]:
+        h = max(1, round(width / ratio[0]))
+    elif width / height > ratio[1]:
+        w = max(1, round(height * ratio[1]))
+    left, top = (width - w) // 2, (height - h) // 2
+    return left, top, left + w, top + h
+
+
+def crop_and_resize(
+    image: "PILImage", augmentation: Augmentation, uniforms: np.ndarray, resized: Preprocessing
+) -> "PILImage":
+    """Crop an image by `crop_box`, and resize that to the size, with the interpolation, given.
+
+    Equal to `torchvision.transforms.functional.resized_crop` of a PIL image and the same box.
+    """
+    from PIL import Image
+
+    assert augmentation.crop_scale is not None
+    box = crop_box(*image.size, uniforms, augmentation.crop_scale, augmentation.crop_ratio)
+    size = resized.image_size, resized.image_size
+    return image.crop(box).resize(size, Image.Resampling[resized.interpolation.upper()])
+
+
 def augment(
     images: np.ndarray, augmentation: Augmentation, draws: Draws, mean: RGB, std: RGB
 ) -> np.ndarray:
-    """Normalize and augment images, each by its own draw.
+    """Normalize and augment resized images, each by its own draw.
 
     Args:
         images: uint8 (B, H, W, 3).
@@ -186,28 +258,21 @@ def augment(
     color = np.zeros(3, np.uint8) if black else np.rint(mean).astype(np.uint8)
     fill = normalize(color[None], mean, std)[0] if black else np.zeros(3, np.float32)
 
-    augmented = np.empty(images.shape, np.float32)
-    for start in range(0, len(images), CHUNK):
-        part = slice(start, start + CHUNK)
-        drawn = draws.take(part)
-        pixels = mirror(images[part], drawn.flipped)
-        if augmentation.needs_pixels:
-            # Torchvision's reference crops before the policy, too.
-            pixels = shift(pixels, padding, drawn.tops, drawn.lefts, color)
-            if augmentation.policy == "trivialaugment":
-                pixels = trivial.transform(pixels, drawn.operations, drawn.magnitudes, color)
-            if augmentation.rotation_degrees:
-                pixels = trivial.rotate(pixels, drawn.degrees, color)
-            result = normalize(pixels, mean, std)
-        else:
-            result = normalize(pixels, mean, std)
-            if padding:
-                result = shift(result, padding, drawn.tops, drawn.lefts, fill)
-        if augmentation.erasing:
-            for image, (top, left, height, width) in zip(result, drawn.boxes, strict=True):
-                image[top : top + height, left : left + width] = 0
-        augmented[part] = result
-    return augmented
+    pixels = mirror(images, draws.flipped) if augmentation.flip else images
+    if augmentation.needs_pixels:
+        # Torchvision's reference crops before the policy, too.
+        pixels = shift(pixels, padding, draws.tops, draws.lefts, color)
+        if augmentation.policy == "trivialaugment":
+            pixels = trivial.transform(pixels, draws.operations, draws.magnitudes, color)
+        if augmentation.rotation_degrees:
+            pixels = trivial.rotate(pixels, draws.degrees, color)
+    result = normalize(pixels, mean, std)
+    if padding and not augmentation.needs_pixels:
+        result = shift(result, padding, draws.tops, draws.lefts, fill)
+    if augmentation.erasing:
+        for image, (top, left, height, width) in zip(result, draws.boxes, strict=True):
+            image[top : top + height, left : left + width] = 0
+    return result
 
 
 def mirror(images: np.ndarray, chosen: np.ndarray) -> np.ndarray:

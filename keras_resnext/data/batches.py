@@ -1,24 +1,36 @@
 """The one way data reaches `fit`, `evaluate` and `predict`, on every backend."""
 
+import math
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import keras
 import numpy as np
 
 from keras_resnext.data.augmentation import (
     Augmentation,
+    Draws,
     augment,
+    crop_and_resize,
     draw,
     draw_blend,
     mix,
     reduce_size,
 )
 from keras_resnext.data.dataset import Dataset, Split
-from keras_resnext.preprocessing import normalize
+from keras_resnext.data.decoding import ImageFiles, pool
+from keras_resnext.data.trivial import each
+
+# Bytes of pixels worked on at a time. Intermediate arrays then stay in the cache and in memory that
+# malloc keeps: a whole batch at a time takes three times as long, nearly all of it in page faults.
+CHUNK = 16 * 32 * 32 * 3
 
 
 class Batches(keras.utils.PyDataset):
     """Normalized, shuffled and augmented batches of a split.
+
+    Image files are decoded and augmented on threads, one for each core, ahead of training.
 
     A batch is a pure function of (seed, epoch, index): all backends see the same batches, and a
     run resumed at epoch k with `first_epoch=k` sees those it would have seen. `fit` advances the
@@ -43,7 +55,7 @@ class Batches(keras.utils.PyDataset):
         seed: of order and augmentation.
         first_epoch: the epoch that the first pass counts as.
         data_format: "channels_last", "channels_first", or None for Keras' configured one.
-        workers: threads that prepare batches ahead; 0 prepares each when asked.
+        workers: batches prepared at the same time, ahead; 0 prepares each when asked.
         prefetch: batches prepared ahead, at most.
 
     Raises:
@@ -100,11 +112,11 @@ class Batches(keras.utils.PyDataset):
                 f"do not make {parts} equal parts each; choose another, or drop_remainder=True"
             )
         self._split = split
-        self._mean, self._std = dataset.preprocessing.mean, dataset.preprocessing.std
+        self._preprocessing = dataset.preprocessing
         self._batch_size = batch_size
         self._shuffle = shuffle
-        self._augmentation = augmentation
-        self._mixes = augmentation is not None and augmentation.mixes
+        self._augmentation = augmentation or Augmentation()
+        self._mixes = self._augmentation.mixes
         self._classes = dataset.num_classes if one_hot or self._mixes else None
         self._shard = shard
         self._seed = seed
@@ -182,25 +194,44 @@ class Batches(keras.utils.PyDataset):
         samples = first + rows
         if self._shuffle:
             samples = self._permutation(epoch)[samples]
-        images, labels = self._split.images[samples], self._split.labels[samples]
-        if self._classes is not None:
-            labels = keras.utils.to_categorical(labels, self._classes).astype(np.float32)
-        images, labels = self._augmented(images, labels, epoch, index, count, rows)
-        return (images.transpose(0, 3, 1, 2) if self._channels_first else images), labels
-
-    def _augmented(self, images, labels, epoch, index, count, rows):
         augmentation = self._augmentation
-        if augmentation is None:
-            return normalize(images, self._mean, self._std), labels
         # Drawn for the whole batch, so that no image depends on how many parts there are.
         rng = np.random.default_rng([self._seed, epoch, 1 + index])
-        height, width = images.shape[1:3]
+        height, width = self._split.images.shape[1:3]
         draws = draw(augmentation, count, height, width, rng).take(rows)
-        images = augment(images, augmentation, draws, self._mean, self._std)
+        images = self._images(samples, draws)
+        labels = self._split.labels_of(samples)
+        if self._classes is not None:
+            labels = keras.utils.to_categorical(labels, self._classes).astype(np.float32)
         if self._mixes:
             images, labels = mix(images, labels, draw_blend(augmentation, height, width, rng))
-        size = augmentation.size_in(epoch)
-        return (reduce_size(images, size) if size else images), labels
+        if size := augmentation.size_in(epoch):
+            images = reduce_size(images, size)
+        return (images.transpose(0, 3, 1, 2) if self._channels_first else images), labels
+
+    def _images(self, samples: np.ndarray, draws: Draws) -> np.ndarray:
+        """Read and augment images by their draws, files on threads."""
+        source, how, augmentation = self._split.images, self._preprocessing, self._augmentation
+
+        def crop(image, i):
+            return crop_and_resize(image, augmentation, draws.crops[i], how)
+
+        def work(start: int) -> None:
+            part = slice(start, start + chunk)
+            if isinstance(source, ImageFiles):
+                cropped = partial(crop, i=start) if augmentation.crop_scale else None
+                pixels = source.read(samples[start], cropped)[None]
+            else:
+                pixels = source[samples[part]]
+                if augmentation.crop_scale:
+                    pixels = each(pixels, lambda image, i: crop(image, start + i))
+            images[part] = augment(pixels, augmentation, draws.take(part), how.mean, how.std)
+
+        images = np.empty((len(samples), *source.shape[1:]), np.float32)
+        files = isinstance(source, ImageFiles)
+        chunk = 1 if files else max(1, CHUNK // math.prod(source.shape[1:]))
+        deque((pool().map if files else map)(work, range(0, len(samples), chunk)), maxlen=0)
+        return images
 
     def _rows(self, count):
         """Which of a batch's `count` samples are needed: its shard, after the first's neighbor."""

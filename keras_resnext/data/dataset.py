@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_resnext.data.decoding import require_pillow
+from keras_resnext.data.decoding import ImageFiles, require_pillow
 from keras_resnext.files import atomic_write, escape
 from keras_resnext.preprocessing import Preprocessing
 
@@ -27,13 +27,12 @@ class Split:
     """One part of a data set.
 
     Attributes:
-        images: uint8 (N, H, W, 3), RGB. What reads it takes rows by arrays of indices, so that
-            images need not lie in memory one day.
+        images: uint8 (N, H, W, 3), RGB: an array, or files that are decoded when indexed.
         labels: int32 (N,), indices into `Dataset.class_names`.
         superclass_labels: int32 (N,), indices into `Dataset.superclass_names`.
     """
 
-    images: np.ndarray
+    images: np.ndarray | ImageFiles
     labels: np.ndarray
     superclass_labels: np.ndarray
 
@@ -55,8 +54,15 @@ class Split:
         return len(self.images)
 
     def take(self, indices: np.ndarray) -> "Split":
-        """Copy the samples at `indices`, in that order."""
-        return Split(self.images[indices], self.labels[indices], self.superclass_labels[indices])
+        """Copy the samples at `indices`, in that order; files are not decoded."""
+        files = isinstance(self.images, ImageFiles)
+        images = self.images.take(indices) if files else self.images[indices]
+        return Split(images, self.labels[indices], self.superclass_labels[indices])
+
+    def labels_of(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Return the labels of images that were read: a damaged file's are its neighbor's."""
+        used = self.images.rows[rows] if isinstance(self.images, ImageFiles) else rows
+        return self.labels[used]
 
 
 @dataclass(frozen=True)
@@ -200,5 +206,7 @@ def write_examples(folder: Path, dataset: Dataset, most: int = 12) -> None:
     for label, name in enumerate(dataset.class_names[:most]):
         found = np.flatnonzero(dataset.test.labels == label)
         if len(found):
-            with atomic_write(folder / "examples" / f"{safe_name(name)}.png") as temporary:
-                Image.fromarray(dataset.test.images[found[0]]).save(temporary)
+            image = dataset.test.images[found[0]]
+            if dataset.test.labels_of(found[:1]) == label:
+                with atomic_write(folder / "examples" / f"{safe_name(name)}.png") as temporary:
+                    Image.fromarray(image).save(temporary)

@@ -1,24 +1,102 @@
-"""Decoding of image files of any kind to squares of one size, on threads."""
+"""Image files as pixels: decoded on threads, when they are needed, to squares of one size."""
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_resnext.files import say
 from keras_resnext.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
 # No more than these: some of Pillow's other formats start programs, as EPS does Ghostscript.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-NO_IMAGE = "no JPEG, PNG, WebP, GIF, BMP or TIFF image"
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
+NO_IMAGE = "no JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC image"
+NO_HEIF = "a HEIC image, which needs pillow-heif. Type: pip install pillow-heif"
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 LONGEST = 16  # times the shorter side, of what is resized
+NEIGHBORS = 100  # tried in the place of a damaged file; more are a broken disk
+
+
+class ImageFiles:
+    """Image files in the place of an array of images, decoded when they are indexed.
+
+    A file that cannot be decoded gives the image of the next one that can (the first follows the
+    last), and is reported once, by name, on stdout.
+
+    Args:
+        paths: files.
+        preprocessing: how images are brought to one size; they are not normalized.
+
+    Attributes:
+        shape: (N, image_size, image_size, 3).
+        dtype: uint8.
+        rows: int (N,), the row that gave each row's image when it was read last: its own, but for
+            a damaged file. Labels belong to these.
+
+    Raises:
+        ImportError: Pillow is not installed.
+    """
+
+    dtype = np.dtype(np.uint8)
+    ndim = 4
+
+    def __init__(self, paths: Sequence[str] | np.ndarray, preprocessing: Preprocessing):
+        require_pillow("reading image files")
+        self.paths = np.array(paths, object)
+        self.preprocessing = preprocessing
+        self.shape = (len(paths), preprocessing.image_size, preprocessing.image_size, 3)
+        self.rows = np.arange(len(paths))
+        self._reported: set[str] = set()
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, rows) -> np.ndarray:
+        """Decode some images, on threads: uint8 (image_size, image_size, 3) each."""
+        wanted = np.arange(len(self))[rows]
+        images = _stacked(list(pool().map(self.read, np.atleast_1d(wanted))), self.shape[1])
+        return images.reshape(*wanted.shape, *self.shape[1:])
+
+    def take(self, rows: np.ndarray) -> "ImageFiles":
+        """Return the files at `rows`, in that order, without decoding them."""
+        return ImageFiles(self.paths[rows], self.preprocessing)
+
+    def read(
+        self, row: int, to_square: "Callable[[PILImage], PILImage] | None" = None
+    ) -> np.ndarray:
+        """Decode one image, in this thread.
+
+        Args:
+            row: of the file.
+            to_square: brings an image to the size; None: `image_to_square`.
+
+        Raises:
+            OSError: neither it nor any of the files after it can be decoded.
+        """
+        for neighbor in range(row, row + min(len(self), NEIGHBORS)):
+            path = self.paths[neighbor % len(self)]
+            try:
+                image = decode(path)
+                square = (
+                    to_square(image) if to_square else image_to_square(image, self.preprocessing)
+                )
+            except Exception as error:
+                if path not in self._reported:
+                    self._reported.add(path)
+                    say(f"{path}: {reason(error)}; the next image takes its place")
+                continue
+            self.rows[row] = neighbor % len(self)
+            return np.asarray(square)
+        raise OSError(f"none of the images from {self.paths[row]} on can be read")
 
 
 def require_pillow(what: str) -> None:
@@ -38,6 +116,70 @@ def require_pillow(what: str) -> None:
         ) from error
 
 
+@cache
+def pool() -> ThreadPoolExecutor:
+    """Return the threads that all decoding shares: Pillow releases the GIL."""
+    return ThreadPoolExecutor(os.cpu_count(), "decoding")
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that are there; that of phones by the plug-in pillow-heif."""
+    from PIL import Image
+
+    with suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    Image.init()
+    return tuple(format for format in FORMATS if format in Image.OPEN)
+
+
+def open_image(path: str | Path) -> "PILImage":
+    """Open an image file, and read its header only.
+
+    Raises:
+        ValueError: it is none of a known format (`NO_IMAGE`), or no image of ordinary size and
+            pixels.
+        OSError: it cannot be read, or is damaged. Pillow may raise others, too.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    if not os.path.isfile(path):  # a pipe would be waited for, without end
+        raise ValueError("no regular file" if os.path.exists(path) else "no such file")
+    try:
+        image = Image.open(path, formats=_formats())
+    except UnidentifiedImageError:
+        with open(path, "rb") as file:
+            brand = file.read(12)[4:]
+        heif = brand[:4] == b"ftyp" and brand[4:] in HEIF_BRANDS
+        raise ValueError(NO_HEIF if heif else NO_IMAGE) from None
+    limit = Image.MAX_IMAGE_PIXELS or image.width * image.height
+    problem = None
+    if image.width * image.height > limit:  # of which Pillow would only warn, up to twice as many
+        problem = f"{image.width}x{image.height} pixels, more than PIL.Image.MAX_IMAGE_PIXELS"
+    elif image.mode in ("I", "F"):
+        problem = "32-bit pixels, which have no fixed range; save it with 8 or 16 bits"
+    if problem:
+        image.close()
+        raise ValueError(problem)
+    return image
+
+
+def reason(error: Exception) -> str:
+    """Why a file cannot be decoded, for which Pillow raises nearly any kind of error."""
+    return str(error) or type(error).__name__
+
+
+def decode(path: str | Path) -> "PILImage":
+    """Decode a file, turn the image upright and convert it to RGB. Raises as `open_image`."""
+    from PIL import ImageOps
+
+    with open_image(path) as image:
+        ImageOps.exif_transpose(image, in_place=True)
+        return _to_rgb(image)
+
+
 def decode_files(
     paths: Sequence[Path], preprocessing: Preprocessing
 ) -> tuple[np.ndarray, dict[Path, str]]:
@@ -50,46 +192,31 @@ def decode_files(
     Returns:
         uint8 (N, image_size, image_size, 3), RGB, of the files that can be read, in their order;
         and the reason for each of the others: `NO_IMAGE` for an unknown format, else what Pillow
-        or the system says. Images over `PIL.Image.MAX_IMAGE_PIXELS`, of which Pillow only warns,
-        cannot.
+        or the system says.
 
     Raises:
         ImportError: Pillow is not installed.
     """
     require_pillow("reading image files")
-    from PIL import Image
 
-    side = preprocessing.image_size
-    images = np.empty((len(paths), side, side, 3), np.uint8)
-    unreadable: dict[Path, str] = {}
-    # Pillow releases the GIL. The filters of warnings belong to the process, so they are set here.
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count(), "decoding") as pool:
-        # Those of corrupt EXIF, for instance, name no file and keep no image back.
-        warnings.filterwarnings("ignore", module="PIL")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        results = pool.map(partial(_decode, preprocessing=preprocessing), paths)
-        for row, (path, result) in enumerate(zip(paths, results, strict=True)):
-            if isinstance(result, str):
-                unreadable[path] = result
-            else:
-                images[row - len(unreadable)] = result
-    return images[: len(paths) - len(unreadable)], unreadable
+    def attempt(path: Path) -> np.ndarray | str:
+        try:
+            return np.asarray(image_to_square(decode(path), preprocessing))
+        except Exception as error:
+            return reason(error)
+
+    # The filters of warnings belong to the process, so they are set here and not in the threads.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")  # corrupt EXIF, for instance: no file named
+        results = list(pool().map(attempt, paths))
+    images = [result for result in results if not isinstance(result, str)]
+    pairs = zip(paths, results, strict=True)
+    unreadable = {path: result for path, result in pairs if isinstance(result, str)}
+    return _stacked(images, preprocessing.image_size), unreadable
 
 
-def _decode(path: Path, preprocessing: Preprocessing) -> np.ndarray | str:
-    """Decode one file; a string says why it cannot be."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        if path.exists() and not path.is_file():
-            return "no regular file"  # a pipe would be waited for, without end
-        with Image.open(path, formats=FORMATS) as image:
-            ImageOps.exif_transpose(image, in_place=True)
-            return np.asarray(image_to_square(_to_rgb(image), preprocessing))
-    except UnidentifiedImageError:
-        return NO_IMAGE
-    except Exception as error:  # Pillow raises nearly any kind for a damaged file
-        return str(error) or type(error).__name__
+def _stacked(images: list[np.ndarray], side: int) -> np.ndarray:
+    return np.stack(images) if images else np.empty((0, side, side, 3), np.uint8)
 
 
 def image_to_square(image: "PILImage", preprocessing: Preprocessing) -> "PILImage":
@@ -128,11 +255,12 @@ def _center_crop(image: "PILImage", width: int, height: int) -> "PILImage":
 def _to_rgb(image: "PILImage") -> "PILImage":
     from PIL import Image
 
+    if image.mode == "RGB" and not image.has_transparency_data:
+        image.load()
+        return image
     if image.mode.startswith("I;16"):
         # The high byte, as Pillow takes it of 16-bit colors; its conversion of gray clips at 255.
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):
-        raise ValueError("32-bit pixels, which have no fixed range; save it with 8 or 16 bits")
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")

@@ -2,23 +2,27 @@
 
 import glob
 import hashlib
-import math
 import os
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_resnext.data.dataset import Dataset, DatasetError, Split, check_class_names, ranked
-from keras_resnext.data.decoding import NO_IMAGE, decode_files
+from keras_resnext.data.decoding import NO_IMAGE, ImageFiles, open_image, pool, reason
 from keras_resnext.files import say
-from keras_resnext.preprocessing import Preprocessing, imagenet_class_names, imagenet_classes
+from keras_resnext.preprocessing import Preprocessing
 
 HELD_OUT = 0.1
-PARTS = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
+PARTS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "val", "valid"),
+    "test": ("test", "testing"),
+}
 # Folders that systems and programs make by themselves; others of theirs begin with a dot.
 SYSTEM_FOLDERS = (
     *("__macosx", "@eadir", "#recycle", "$recycle.bin", "recycler", "system volume information"),
@@ -33,23 +37,25 @@ SHOWN = 5
 
 
 def load_image_folder(data_dir: str | os.PathLike, preprocessing: Preprocessing) -> Dataset:
-    """Load a folder of images, to fine-tune on.
+    """Load a folder of images, to fine-tune on; images are decoded when they are needed.
 
     The layout is that of `torchvision.datasets.ImageFolder`, DIR/CLASS/IMAGE, once, or under each
-    of train/, validation/ (or val/) and test/. A part without a folder is held out of the training
-    images: a tenth of each class, at least one image, chosen by a hash of the file. The choice
-    depends neither on names nor on sizes, and a file that occurs more than once is never
+    of train/, validation/ (or val/, valid/) and test/. A part without a folder is held out of the
+    training images: a tenth of each class, at least one image, chosen by a hash of the file. The
+    choice depends neither on names nor on sizes, and a file that occurs more than once is never
     chosen, so that none is on both sides.
 
     `keras.utils.image_dataset_from_directory` reads neither TIFF nor WebP, ignores the EXIF
     orientation, fails at a damaged file in mid-epoch, and splits regardless of the classes.
 
-    Files that cannot be read are left out and reported on stdout, unless nobody meant them as
-    images by their suffix. Folders that systems make, such as `__MACOSX`, are no classes.
+    Files that are no images by their first bytes are left out and reported on stdout, unless
+    nobody meant them as images by their suffix; for those damaged further on see `ImageFiles`.
+    Hidden files, and folders that systems make, such as `__MACOSX`, are passed over, and so is a
+    folder around the one meant (DIR/DIR/CLASS/IMAGE, as zip files often hold it).
 
     Args:
         data_dir: the folder.
-        preprocessing: how images are brought to the one size that they have in memory.
+        preprocessing: how images are brought to one size.
 
     Returns:
         The data set. Classes are the names of the folders, sorted; each is its own superclass.
@@ -57,18 +63,15 @@ def load_image_folder(data_dir: str | os.PathLike, preprocessing: Preprocessing)
 
     Raises:
         DatasetError: (a ValueError) the folder is not there or laid out otherwise, there are too
-            few classes or images, a class name cannot be shown or written, or the images would
-            take more than half of the physical memory (where the system tells it: Windows does
-            not).
+            few classes or images, or a class name cannot be shown or written.
         ImportError: Pillow is not installed.
     """
-    folder = Path(data_dir).expanduser()
-    roots = _part_folders(folder)
+    roots = _part_folders(_innermost(Path(data_dir).expanduser()))
     class_names = _class_names(roots)
     missing = [part for part in PARTS if part not in roots]
     splits = {}
     for part, root in roots.items():
-        splits[part], digests = _read(root, class_names, range(len(class_names)), preprocessing)
+        splits[part], digests = _list(root, class_names, preprocessing)
         least = 1 + len(missing) if part == "train" else 1
         _check_enough(splits[part], digests, class_names, least, root)
         if part == "train" and missing:
@@ -80,30 +83,6 @@ def load_image_folder(data_dir: str | os.PathLike, preprocessing: Preprocessing)
         superclass_names=class_names,
         preprocessing=preprocessing,
     )
-
-
-def load_imagenet_folder(data_dir: str | os.PathLike, preprocessing: Preprocessing) -> Dataset:
-    """Load ImageNet's validation images, or others of its classes, as the test split.
-
-    The layout is that of torchvision and timm, DIR/WORDNET_ID/IMAGE, such as
-    DIR/n01440764/x.JPEG; not every class need be there. Arguments, what is left out, and errors
-    are those of `load_image_folder`. Labels are ImageNet's, the other splits are empty, and each
-    class is its own superclass.
-    """
-    folder = Path(data_dir).expanduser()
-    expected = "expected FOLDER/WORDNET_ID/IMAGE, such as n01440764/x.JPEG"
-    label_of = {each.wordnet_id: label for label, each in enumerate(imagenet_classes())}
-    present = sorted(_class_folders(folder))
-    if unknown := [name for name in present if name not in label_of]:
-        raise DatasetError(
-            f"data_dir: {folder} holds folders of no ImageNet class, {_listed(unknown)}; {expected}"
-        )
-    test, _ = _read(folder, present, [label_of[name] for name in present], preprocessing)
-    if not len(test):
-        raise DatasetError(f"data_dir: {folder} holds no images; {expected}")
-    none = test.take(np.zeros(0, int))
-    names = imagenet_class_names()
-    return Dataset("imagenet", none, none, test, names, names, preprocessing)
 
 
 def find_images(names: Sequence[str | os.PathLike]) -> list[Path]:
@@ -153,101 +132,116 @@ def _ignored(name: str) -> bool:
     return name.startswith(".") or name.lower() in SYSTEM_FOLDERS
 
 
-def _class_folders(folder: Path) -> dict[str, Path]:
-    """Find the folders right below, neither hidden nor a system's, by name."""
+def _inside(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if not _ignored(path.name)]
+
+
+def class_folders(folder: Path) -> dict[str, Path]:
+    """Find the folders right below, neither hidden nor a system's, by name.
+
+    Raises:
+        DatasetError: there is no such folder.
+    """
     if not folder.is_dir():
         raise DatasetError(f"data_dir: {folder} does not exist or is no folder; expected one")
-    return {
-        path.name: path for path in folder.iterdir() if path.is_dir() and not _ignored(path.name)
-    }
+    return {path.name: path for path in _inside(folder) if path.is_dir()}
+
+
+def _innermost(folder: Path) -> Path:
+    """The folder that holds more than one other, or parts, or images."""
+    inside = class_folders(folder)
+    if len(inside) > 1 or any(name.lower() in PARTS["train"] for name in inside):
+        return folder
+    for path in inside.values():
+        images = any(each.suffix.lower() in IMAGE_SUFFIXES for each in path.iterdir())
+        if class_folders(path) and not images:
+            return _innermost(path)
+    return folder
 
 
 def _part_folders(folder: Path) -> dict[str, Path]:
     """Find where the classes of each part lie; a part that is missing has to be held out."""
-    inside = _class_folders(folder)
-    roots = {
-        part: inside[name] for part, names in PARTS.items() for name in names if name in inside
+    inside = class_folders(folder)
+    found = {
+        part: [name for name in inside if name.lower() in names] for part, names in PARTS.items()
     }
-    known = {name for names in PARTS.values() for name in names}
+    known = sum(map(len, found.values()))
     # A folder "train" of nothing but files, beside "bus" and "tram", is a class.
-    if "train" not in inside or not (_class_folders(inside["train"]) or inside.keys() <= known):
+    if not any(class_folders(inside[name]) or known == len(inside) for name in found["train"]):
         return {"train": folder}
-    if {"validation", "val"} <= inside.keys():
-        raise DatasetError(
-            f"data_dir: {folder} holds validation/ and val/; expected one: merge or rename them"
-        )
-    return roots
+    for names in found.values():
+        if len(names) > 1:
+            raise DatasetError(
+                f"data_dir: {folder} holds {' and '.join(f'{name}/' for name in sorted(names))}; "
+                "expected one: merge or rename them"
+            )
+    return {part: inside[name] for part, names in found.items() for name in names}
 
 
 def _class_names(roots: Mapping[str, Path]) -> tuple[str, ...]:
-    classes = tuple(sorted(_class_folders(roots["train"])))
+    classes = tuple(sorted(class_folders(roots["train"])))
     if len(classes) < 2:
         raise DatasetError(
             f"data_dir: {roots['train']} holds {len(classes)} folders of classes, "
-            f"{_listed(classes)}; expected two or more, FOLDER/CLASS/IMAGE, or "
+            f"{listed(classes)}; expected two or more, FOLDER/CLASS/IMAGE, or "
             "FOLDER/train/CLASS/IMAGE and, if there are such, FOLDER/validation/CLASS/IMAGE and "
             "FOLDER/test/CLASS/IMAGE"
         )
     check_class_names(classes)
     for part, root in roots.items():
-        if different := _class_folders(root).keys() ^ set(classes):
+        if different := class_folders(root).keys() ^ set(classes):
             raise DatasetError(
                 f"data_dir: {roots['train']} and {root} hold different classes: "
-                f"{_listed(sorted(different))} in one of them only; expected the same folders in "
+                f"{listed(sorted(different))} in one of them only; expected the same folders in "
                 f"both, or no {part} folder: its images are then held out of train"
             )
     return classes
 
 
-def _read(
-    root: Path, class_names: Sequence[str], labels: Sequence[int], preprocessing: Preprocessing
+def _list(
+    root: Path, class_names: Sequence[str], preprocessing: Preprocessing
 ) -> tuple[Split, list[bytes]]:
-    """Read the images of one part, in the order of their content: names of files decide nothing.
-
-    Args:
-        root: holds the folders of the classes.
-        class_names: theirs.
-        labels: of each of `class_names`.
-        preprocessing: how images are brought to one size.
+    """List the images of one part, in the order of their content: names of files decide nothing.
 
     Returns:
-        The images that can be read, and the SHA-256 of their files.
+        The images whose header can be read, and the SHA-256 of their files.
     """
-    skipped = {path: "in no folder of a class" for path in root.iterdir() if not path.is_dir()}
+    skipped = {path: "in no folder of a class" for path in _inside(root) if not path.is_dir()}
     label_of: dict[Path, int] = {}
-    for name, label in zip(class_names, labels, strict=True):
-        for path in (root / name).iterdir():
-            if path.is_file() and not path.name.startswith("."):
-                label_of[path] = label
-            elif not path.is_dir():
-                skipped[path] = "hidden" if path.name.startswith(".") else "no file"
-            elif not _ignored(path.name):
+    for label, name in enumerate(class_names):
+        for path in _inside(root / name):
+            if path.is_dir():
                 skipped[path] = "a folder within a class"
-    _check_memory(len(label_of), preprocessing.image_size)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        samples = sorted(zip(pool.map(_digest, label_of), label_of, strict=True))
-    images, unreadable = decode_files([path for _, path in samples], preprocessing)
-    _report(root, skipped | unreadable)
-    samples = [(digest, path) for digest, path in samples if path not in unreadable]
-    numbers = np.array([label_of[path] for _, path in samples], np.int32)
-    return Split(images, numbers, numbers), [digest for digest, _ in samples]
+            else:
+                label_of[path] = label
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")
+        found = dict(zip(label_of, pool().map(_examine, label_of), strict=True))
+    skipped |= {path: result for path, result in found.items() if isinstance(result, str)}
+    _report(root, skipped)
+    samples = sorted((result, path) for path, result in found.items() if path not in skipped)
+    labels = np.array([label_of[path] for _, path in samples], np.int32)
+    files = ImageFiles([str(path) for _, path in samples], preprocessing)
+    return Split(files, labels, labels), [digest for digest, _ in samples]
 
 
-def _digest(path: Path) -> bytes:
+def _examine(path: Path) -> bytes | str:
+    """The SHA-256 of an image file, or what is wrong with its header."""
     try:
+        open_image(path).close()
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
-    except OSError:
-        return b""  # decoding says why
+    except Exception as error:
+        return reason(error)
 
 
 def _report(root: Path, skipped: Mapping[Path, str]) -> None:
     """Print what is left out, and why, but for files that nobody meant as an image."""
-    quiet = ("in no folder of a class", "hidden", "no file", NO_IMAGE)
+    quiet = ("in no folder of a class", NO_IMAGE)
     told = [
-        f"  {str(path.relative_to(root))!r}: {reason}"
-        for path, reason in sorted(skipped.items())
-        if reason not in quiet or path.suffix.lower() in IMAGE_SUFFIXES
+        f"  {str(path.relative_to(root))!r}: {why}"
+        for path, why in sorted(skipped.items())
+        if why not in quiet or path.suffix.lower() in IMAGE_SUFFIXES
     ]
     if told:
         more = [f"  and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
@@ -267,44 +261,25 @@ def _check_enough(
     few = [(name, counts[label]) for label, name in enumerate(class_names) if counts[label] < least]
     if few:
         raise DatasetError(
-            f"data_dir: {root} has too few images of {_listed(few)}; expected {least} or more per "
+            f"data_dir: {root} has too few images of {listed(few)}; expected {least} or more per "
             "class"
             + (", copies not counted, to train on and hold out" if least > 1 else "")
             + ": add images, or remove the class"
         )
 
 
-def _check_memory(count: int, image_size: int) -> None:
-    """Check that images fit into half of the physical memory, so far as the system tells it."""
-    if not hasattr(os, "sysconf"):
-        return
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    needed = count * image_size**2 * 3
-    if needed > physical / 2:
-        raise DatasetError(
-            f"image_size: {count} images of {image_size}x{image_size} take "
-            f"{needed / 2**30:.1f} GiB, expected at most half of the {physical / 2**30:.1f} GiB of "
-            f"memory: choose {math.isqrt(physical // (6 * count))} or less, or fewer images"
-        )
-
-
 def _hold_out(split: Split, digests: list[bytes], parts: Sequence[str]) -> dict[str, Split]:
     """Take `parts` out of the training images, which are returned with them, as "train"."""
-    rows: dict[str, list[int]] = {part: [] for part in parts}
+    rows: dict[str, Any] = {part: [] for part in parts}
     for members in ranked(digests, split.labels).values():
         count = max(1, round(HELD_OUT * len(members)))
         for i, part in enumerate(parts):
             rows[part] += members[i * count : (i + 1) * count]
-    divided = {part: split.take(np.sort(chosen)) for part, chosen in rows.items()}
-    left = np.setdiff1d(np.arange(len(split)), np.concatenate([*rows.values()]))
-    # In place: a second copy of the training images might not fit into memory.
-    for new, old in enumerate(left):
-        split.images[new] = split.images[old]
-    labels = split.labels[left]
-    return divided | {"train": Split(split.images[: len(left)], labels, labels)}
+    rows["train"] = np.setdiff1d(np.arange(len(split)), np.concatenate([*rows.values()]))
+    return {part: split.take(np.sort(chosen)) for part, chosen in rows.items()}
 
 
-def _listed(values: Iterable) -> str:
+def listed(values: Iterable) -> str:
     """The first values, and how many more there are."""
     shown = [repr(value) for value in values]
     return ", ".join(shown[:SHOWN]) + (f" and {len(shown) - SHOWN} more" * (len(shown) > SHOWN))

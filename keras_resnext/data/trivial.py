@@ -72,7 +72,7 @@ def transform(
     """
     color = tuple(fill.tolist())
     names = [NAMES[operation] for operation in operations]
-    return _each(images, lambda image, i: transform_one(image, names[i], magnitudes[i], color))
+    return each(images, lambda image, i: transform_one(image, names[i], magnitudes[i], color))
 
 
 def rotate(images: np.ndarray, degrees: np.ndarray, fill: np.ndarray) -> np.ndarray:
@@ -86,10 +86,11 @@ def rotate(images: np.ndarray, degrees: np.ndarray, fill: np.ndarray) -> np.ndar
         fill: uint8 (3,), the color outside the image.
     """
     color = tuple(fill.tolist())
-    return _each(images, lambda image, i: image.rotate(float(degrees[i]), fillcolor=color))
+    return each(images, lambda image, i: image.rotate(float(degrees[i]), fillcolor=color))
 
 
-def _each(images: np.ndarray, function: Callable[["PILImage", int], "PILImage"]) -> np.ndarray:
+def each(images: np.ndarray, function: Callable[["PILImage", int], "PILImage"]) -> np.ndarray:
+    """Apply a function that keeps the size to each of uint8 (B, H, W, 3), with its number."""
     from PIL import Image
 
     result = np.empty_like(images)

@@ -199,7 +199,8 @@ def _images(
             f"dataset: expected test images of {size}x{size}x3 (preprocessing), got "
             f"{tuple(test[0].shape)}"
         )
-    chosen = _spread(len(test[0]), len(test[0]) if int8 else IMAGES)
+    most = 2**30 // (size * size * 3)  # images in a GiB
+    chosen = _spread(len(test[0]), most if int8 else IMAGES)
     return test[0][chosen], np.asarray(test[1])[chosen], train[_spread(len(train), CALIBRATION)]
 
 

@@ -95,6 +95,8 @@ def evaluate(
                 "it with the checkpoint's preprocessing"
             )
         scores = classifier(images, batch_size)
+        if isinstance(dataset, Dataset):
+            labels = samples.labels_of()
         names = classifier.class_names
     if not isinstance(dataset, Dataset):
         return report(scores, labels, names, split="images")

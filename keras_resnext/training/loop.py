@@ -196,7 +196,7 @@ def _accuracies(
 ) -> tuple[float, float]:
     """Top-1 and top-5 accuracy on a split."""
     logits = model.predict(plain_batches(settings, dataset, split), verbose=0)
-    ranked = np.argsort(-logits, axis=1, kind="stable")[:, :5] == split.labels[:, None]
+    ranked = np.argsort(-logits, axis=1, kind="stable")[:, :5] == split.labels_of()[:, None]
     return float(ranked[:, 0].mean()), float(ranked.any(axis=1).mean())
 
 

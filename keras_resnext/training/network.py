@@ -33,7 +33,7 @@ def resolve(settings: Settings) -> Settings:
     data, network = settings.data, settings.network
     image_size = data.image_size
     given = {name: value for name in OPEN if (value := getattr(network, name)) is not None}
-    size_is_open = data.dataset == "folder" and image_size is None
+    size_is_open = data.has_files and image_size is None
     if network.weights is not None and (len(given) < len(OPEN) or size_is_open):
         checkpoint = open_checkpoint(network.weights)
         found = dataclasses.asdict(checkpoint.architecture)
@@ -46,7 +46,7 @@ def resolve(settings: Settings) -> Settings:
             )
         if size_is_open and checkpoint.preprocessing:
             image_size = checkpoint.preprocessing.image_size
-    if data.dataset == "folder" and image_size is None:
+    if data.has_files and image_size is None:
         image_size = Preprocessing().image_size
     if network.weights is None:
         large = network.model in FOR_CPUS or (image_size or 0) > LARGEST_CIFAR_SIZE
@@ -80,16 +80,17 @@ def origin(settings: Settings, folder: Path) -> Checkpoint | None:
 
 
 def preprocessing(settings: Settings, source: Checkpoint | None) -> Preprocessing | None:
-    """How images of a folder become the network's input: as for `source`, at the image size.
+    """How image files become the network's input: as for `source`, at the image size.
 
     None: the data set has its own way.
     """
     size = settings.data.image_size
     if size is None:
         return None
-    if source is None or source.preprocessing is None:
+    measured = source.preprocessing if source else None
+    if measured is None and settings.data.dataset != "imagenet":
         return whole_image(size)
-    measured = source.preprocessing
+    measured = measured or Preprocessing()
     resize_size = round(size * measured.resize_size / measured.image_size)
     return dataclasses.replace(measured, image_size=size, resize_size=resize_size)
 
@@ -155,8 +156,10 @@ def training_batches(
     """Shuffled and augmented batches of the training split.
 
     Raises:
-        ValueError: the split is smaller than a batch, or the shards cannot be equal.
+        ValueError: the split is empty or smaller than a batch, or the shards cannot be equal.
     """
+    if not len(dataset.train):
+        raise ValueError(f"--data-dir: holds no training images of {dataset.name}, expected train/")
     if settings.data.batch_size > len(dataset.train):
         raise ValueError(
             f"--batch-size: must be at most the {len(dataset.train)} training images of "

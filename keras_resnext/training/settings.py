@@ -84,25 +84,30 @@ def _in_one_line(error: pydantic.ValidationError) -> str:
 class Data:
     """What the network learns from."""
 
-    dataset: Literal["cifar100", "demo", "folder"] = "demo"
-    """CIFAR-100, a small synthetic set, or your own images in one folder per class."""
+    dataset: Literal["cifar100", "demo", "folder", "imagenet"] = "demo"
+    """CIFAR-100, a small synthetic set, your own images in one folder per class, or ImageNet."""
     data_dir: Folder | None = None
-    """Folder of the images, or where the official CIFAR-100 archive lies. None: CIFAR-100 comes
-    from TensorFlow Datasets."""
+    """Folder of the images (ImageNet: of train/ and val/), or where the official CIFAR-100 archive
+    lies. None: CIFAR-100 comes from TensorFlow Datasets."""
     image_size: Count | None = None
-    """Height and width, in pixels, that the images of a folder are resized to. None: those the
-    initial weights were evaluated with, or 224."""
+    """Height and width, in pixels, that image files are resized to. None: those the initial weights
+    were evaluated with, or 224."""
     batch_size: Count = 128
     """Images per step, on all devices together."""
     drop_remainder: bool = False
     """Leave out an epoch's last batch if it is smaller (JAX would compile a step for it alone)."""
 
     def __post_init__(self):
-        if self.image_size is not None and self.dataset != "folder":
+        if self.image_size is not None and not self.has_files:
             raise ValueError(
                 f"image_size: the images of {self.dataset} have a size of their own, got "
                 f"{self.image_size}; leave it out"
             )
+
+    @property
+    def has_files(self) -> bool:
+        """Whether images are files of any size."""
+        return self.dataset in ("folder", "imagenet")
 
 
 @checked

@@ -121,7 +121,7 @@ def test_examples_are_the_first_test_images(dataset, tmp_path):
     [
         (("cifar10",), "dataset: expected one of cifar100, demo, folder, imagenet, got 'cifar10'"),
         (("demo", "x"), "data_dir: 'demo' is synthetic and reads none, got 'x'"),
-        (("folder",), "data_dir: 'folder' reads images of your own"),
+        (("folder",), "data_dir: 'folder' reads image files"),
         (("imagenet", "x"), "preprocessing: 'imagenet' needs the size"),
         (("cifar100", None, whole_image(8)), "preprocessing: the images of 'cifar100' have a fix"),
     ],
