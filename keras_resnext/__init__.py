@@ -36,6 +36,7 @@ from keras_resnext.models import (
 )
 from keras_resnext.preprocessing import Preprocessing, decode_predictions, preprocess_input
 from keras_resnext.publishing import push_to_hub
+from keras_resnext.weights.presets import list_presets
 
 if TYPE_CHECKING:
     from keras_resnext.export import export
@@ -71,6 +72,7 @@ __all__ = [
     "feature_extractor",
     "feature_info",
     "from_preset",
+    "list_presets",
     "open_checkpoint",
     "predict",
     "preprocess_input",

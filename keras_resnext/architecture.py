@@ -17,6 +17,14 @@ STAGE_BLOCKS: dict[str, tuple[int, ...]] = {
 GROUPED_STAGE_BLOCKS: dict[str, tuple[int, ...]] = {"resnext152": (3, 4, 36, 3)}
 """Where they differ with `reduce="grouped"`, as in the PyTorch code these networks are from."""
 
+STEMS: dict[str, tuple[tuple[int, int], ...]] = {
+    "cifar": ((3, 64),),
+    "imagenet": ((7, 64),),
+    "deep": ((3, 32), (3, 32), (3, 64)),
+    "deep_tiered": ((3, 24), (3, 32), (3, 64)),
+}
+"""Kernel size and channels of the convolutions before the first stage."""
+
 _STEMS = {"": "imagenet", "d": "deep", "t": "deep_tiered"}  # by the letter after the depth
 _TIMM_NAME = re.compile(r"(?P<se>se)?resnext(?P<depth>\d+)(?P<stem>[dt]?)_(?P<c>\d+)x(?P<d>\d+)d")
 

@@ -7,13 +7,13 @@ walks: `stem_conv`, `stem_bn` (deep stems: `stem_conv1` ... `stem_bn3`), `stage1
 forms with branches `stage1_block1_branch1_conv1`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import keras
 from keras import layers
 
+from keras_resnext.architecture import STEMS, Architecture
 from keras_resnext.layers import BatchNorm, GroupedConv2D
 
 # Keras' momentum is the share that is kept: 0.9 is PyTorch's 0.1.
@@ -22,49 +22,86 @@ KERNEL_INITIALIZER = {
     "class_name": "VarianceScaling",
     "config": {"scale": 2.0, "mode": "fan_out", "distribution": "untruncated_normal"},
 }
+
+
 EXPANSION = 4
 STEM_CHANNELS = 64
 SQUEEZE = 16
 
 
 @dataclass(frozen=True)
-class Bottleneck:
+class Block:
     """Sizes of one block.
 
     Attributes:
+        architecture: of the network.
+        name: prefix of the layers' names.
+        in_channels: channels that it gets.
         planes: nominal width; the block outputs `4 * planes` channels.
         stride: of the 3x3 convolution and the shortcut, in pixels.
-        cardinality: number of paths, the convolution's groups (C).
-        base_width: channels per path at 64 planes (d).
-        grouped_reduce: whether the first 1x1 convolution is grouped like the 3x3.
-        shortcut: how the shortcut reduces the size, `"projection"` or `"average_pool"`.
-        squeeze_excitation: whether the channels are scaled before the addition.
-        name: prefix of the layers' names.
     """
 
+    architecture: Architecture
+    name: str
+    in_channels: int
     planes: int
     stride: int
-    cardinality: int
-    base_width: int
-    grouped_reduce: bool
-    shortcut: str
-    squeeze_excitation: bool
-    name: str
 
     @property
     def group_width(self) -> int:
         """Channels per path (D)."""
-        return self.planes * self.base_width // 64
+        return self.planes * self.architecture.base_width // 64
 
     @property
     def inner_width(self) -> int:
         """Channels of the 3x3 convolution, all paths together (C * D)."""
-        return self.cardinality * self.group_width
+        return self.architecture.cardinality * self.group_width
 
     @property
     def out_channels(self) -> int:
-        """Channels that the block outputs."""
+        """Channels that it outputs."""
         return self.planes * EXPANSION
+
+    @property
+    def reduce_groups(self) -> int:
+        """Groups of the first 1x1 convolution."""
+        return self.architecture.cardinality if self.architecture.reduce == "grouped" else 1
+
+    @property
+    def has_projection(self) -> bool:
+        """Whether its shortcut changes the shape."""
+        return self.stride > 1 or self.in_channels != self.out_channels
+
+
+def blocks(architecture: Architecture) -> Iterator[Block]:
+    """Sizes of all blocks of a network, from the first."""
+    channels = STEM_CHANNELS
+    for stage, count in enumerate(architecture.stage_blocks, start=1):
+        for index in range(1, count + 1):
+            name, stride = f"stage{stage}_block{index}", 2 if stage > 1 and index == 1 else 1
+            block = Block(architecture, name, channels, STEM_CHANNELS * 2 ** (stage - 1), stride)
+            yield block
+            channels = block.out_channels
+
+
+def kernel_shapes(architecture: Architecture, channels: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the convolutions' kernels by layer, in form (c), for images of some channels."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for index, (size, filters) in enumerate(STEMS[architecture.stem], start=1):
+        name = f"stem_conv{index}" if len(STEMS[architecture.stem]) > 1 else "stem_conv"
+        shapes[name] = (size, size, channels, filters)
+        channels = filters
+    for block in blocks(architecture):
+        name, inner, out = block.name, block.inner_width, block.out_channels
+        shapes[f"{name}_conv1"] = (1, 1, block.in_channels // block.reduce_groups, inner)
+        shapes[f"{name}_conv2"] = (3, 3, block.group_width, inner)
+        shapes[f"{name}_conv3"] = (1, 1, inner, out)
+        if block.has_projection:
+            shapes[f"{name}_shortcut_conv"] = (1, 1, block.in_channels, out)
+        if architecture.squeeze_excitation:
+            shapes[f"{name}_se_conv1"] = (1, 1, out, out // SQUEEZE)
+            shapes[f"{name}_se_conv2"] = (1, 1, out // SQUEEZE, out)
+    return shapes
 
 
 def channel_axis() -> int:
@@ -101,49 +138,35 @@ def conv_bn_relu(x, filters: int, kernel_size: int, prefix: str, index: int, str
     return layers.ReLU(name=f"{prefix}_relu{index}")(x)
 
 
-def cifar_stem(x):
-    """3x3 convolution to 64 channels at full size."""
-    x = conv(x, STEM_CHANNELS, 3, "stem_conv")
-    x = batch_norm(x, "stem_bn")
-    return layers.ReLU(name="stem_relu")(x)
+def stem(x, kind: str):
+    """The convolutions before the first stage; but for `"cifar"`, they quarter the size.
 
-
-def imagenet_stem(x):
-    """7x7 convolution to 64 channels, 3x3 max pooling, each of stride 2: a quarter of the size."""
-    x = conv(x, STEM_CHANNELS, 7, "stem_conv", stride=2)
-    x = batch_norm(x, "stem_bn")
-    return _stem_pool(layers.ReLU(name="stem_relu")(x))
-
-
-def deep_stem(x, widths: tuple[int, int]):
-    """Three 3x3 convolutions, the first of stride 2, and the pooling (He et al., CVPR 2019).
-
-    Args:
-        x: images.
-        widths: channels of the first two; the third has 64.
+    `"imagenet"` is a 7x7 convolution and a 3x3 max pooling, each of stride 2; the deep ones have
+    three 3x3 convolutions instead (He et al., CVPR 2019), of rising width in timm's "tiered".
     """
-    x = conv_bn_relu(x, widths[0], 3, "stem", 1, stride=2)
-    x = conv_bn_relu(x, widths[1], 3, "stem", 2)
-    x = conv(x, STEM_CHANNELS, 3, "stem_conv3")
-    x = batch_norm(x, "stem_bn3")
-    return _stem_pool(layers.ReLU(name="stem_relu")(x))
-
-
-def _stem_pool(x):
+    stride, count = 1 if kind == "cifar" else 2, len(STEMS[kind])
+    for index, (kernel_size, filters) in enumerate(STEMS[kind], start=1):
+        number = index if count > 1 else ""
+        x = conv(x, filters, kernel_size, f"stem_conv{number}", stride)
+        x = batch_norm(x, f"stem_bn{number}")
+        x = layers.ReLU(name=f"stem_relu{'' if index == count else index}")(x)
+        stride = 1
+    if kind == "cifar":
+        return x
     # Zeros are neutral for the maximum: the input has been through a ReLU.
     x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
     return layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
 
 
-def grouped(x, block: Bottleneck):
+def grouped(x, block: Block):
     """Form (c): 1x1, grouped 3x3, 1x1."""
-    reduce_groups = block.cardinality if block.grouped_reduce else 1
-    x = conv_bn_relu(x, block.inner_width, 1, block.name, 1, groups=reduce_groups)
-    x = conv_bn_relu(x, block.inner_width, 3, block.name, 2, block.stride, block.cardinality)
+    width, cardinality = block.inner_width, block.architecture.cardinality
+    x = conv_bn_relu(x, width, 1, block.name, 1, groups=block.reduce_groups)
+    x = conv_bn_relu(x, width, 3, block.name, 2, block.stride, cardinality)
     return conv(x, block.out_channels, 1, f"{block.name}_conv3")
 
 
-def concatenated(x, block: Bottleneck):
+def concatenated(x, block: Block):
     """Form (b): a 1x1 and a 3x3 convolution per path, the paths concatenated, then one 1x1."""
     paths = [path for path, _ in _paths(x, block)]
     if len(paths) > 1:
@@ -151,7 +174,7 @@ def concatenated(x, block: Bottleneck):
     return conv(paths[0], block.out_channels, 1, f"{block.name}_conv3")
 
 
-def branches(x, block: Bottleneck):
+def branches(x, block: Block):
     """Form (a): a whole bottleneck per path, the paths added."""
     paths = [
         conv(path, block.out_channels, 1, f"{prefix}_conv3") for path, prefix in _paths(x, block)
@@ -159,24 +182,17 @@ def branches(x, block: Bottleneck):
     return layers.Add(name=f"{block.name}_aggregate")(paths) if len(paths) > 1 else paths[0]
 
 
-def _paths(x, block: Bottleneck):
+def _paths(x, block: Block):
     """The first two thirds of each path, and the prefix of the path's names."""
-    inputs = [x] * block.cardinality
-    if block.grouped_reduce:
-        inputs = keras.ops.split(x, block.cardinality, axis=channel_axis())
+    inputs = [x] * block.architecture.cardinality
+    if block.reduce_groups > 1:
+        inputs = keras.ops.split(x, block.reduce_groups, axis=channel_axis())
     for index, path in enumerate(inputs, start=1):
         prefix = f"{block.name}_branch{index}"
         path = conv_bn_relu(path, block.group_width, 1, prefix, 1)
         yield conv_bn_relu(path, block.group_width, 3, prefix, 2, block.stride), prefix
 
 
-STEMS: dict[str, Callable] = {
-    "cifar": cifar_stem,
-    "imagenet": imagenet_stem,
-    # timm's: the widths of ResNet-D, and those that rise from layer to layer.
-    "deep": partial(deep_stem, widths=(32, 32)),
-    "deep_tiered": partial(deep_stem, widths=(24, 32)),
-}
 FORMS: dict[str, Callable] = {
     "grouped": grouped,
     "concatenated": concatenated,
@@ -184,23 +200,23 @@ FORMS: dict[str, Callable] = {
 }
 
 
-def shortcut(x, block: Bottleneck):
+def shortcut(x, block: Block):
     """Identity where the shape stays, else a 1x1 projection, which takes the block's stride.
 
     With `"average_pool"`, 2x2 averages take it before the projection, which then sees all of the
     input (He et al., CVPR 2019, ResNet-D). At odd sizes the last window is a half, as in timm.
     """
-    if block.stride == 1 and x.shape[channel_axis()] == block.out_channels:
+    if not block.has_projection:
         return x
     stride = block.stride
-    if block.shortcut == "average_pool" and stride > 1:
+    if block.architecture.shortcut == "average_pool" and stride > 1:
         pool = layers.AveragePooling2D(stride, padding="same", name=f"{block.name}_shortcut_pool")
         x, stride = pool(x), 1
     x = conv(x, block.out_channels, 1, f"{block.name}_shortcut_conv", stride)
     return batch_norm(x, f"{block.name}_shortcut_bn")
 
 
-def squeeze_excitation(x, block: Bottleneck):
+def squeeze_excitation(x, block: Block):
     """Scale each channel by a function of all means (Hu et al., CVPR 2018), as timm does."""
     name, channels = f"{block.name}_se", block.out_channels
     weight = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pool")(x)
@@ -209,10 +225,10 @@ def squeeze_excitation(x, block: Bottleneck):
     return layers.Multiply(name=f"{name}_scale")([x, weight])
 
 
-def bottleneck(x, block: Bottleneck, form: Callable):
+def bottleneck(x, block: Block, form: Callable):
     """One residual block: `relu(shortcut(x) + batch_norm(form(x)))`."""
     residual = batch_norm(form(x, block), f"{block.name}_bn3")
-    if block.squeeze_excitation:
+    if block.architecture.squeeze_excitation:
         residual = squeeze_excitation(residual, block)
     x = layers.Add(name=f"{block.name}_add")([shortcut(x, block), residual])
     return layers.ReLU(name=f"{block.name}_out")(x)

@@ -4,6 +4,7 @@ A checkpoint on disk is a folder in timm's layout: `config.json` beside `model.s
 timm has no word for stands in `config.json` under the key `keras_resnext`.
 """
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from keras_resnext.weights.presets import PRESETS, near
 
 WEIGHTS = {"best": "model.safetensors", "last": "last.safetensors"}
 HUB = "hf://"
+logger = logging.getLogger("keras_resnext")
 
 
 def open_checkpoint(name: str | os.PathLike | Checkpoint, which: str = "best") -> Checkpoint:
@@ -95,12 +97,19 @@ def _of_file(path: Path) -> Checkpoint:
     weights = read_weights(path)
     architecture = weights.architecture()
     assert architecture is not None  # or reading would have failed
+    if architecture.cardinality == 1:
+        what = {64: "a ResNet", 128: "a Wide ResNet"}.get(architecture.base_width, "a network")
+        logger.warning(
+            "%s holds %s without groups, which is a %s if its 3x3 convolutions have the strides",
+            path, what, architecture,
+        )  # fmt: skip
     return Checkpoint(
         name=path.name.split(".")[0],
         architecture=architecture,
         preprocessing=None,
         class_names=None,
         classes=weights.classes,
+        channels=weights.channels,
         license=None,
         source=str(path),
         trained_on=None,
@@ -160,6 +169,7 @@ def write_checkpoint(
         preprocessing=preprocessing,
         class_names=tuple(class_names) if class_names is not None else None,
         classes=weights.classes,
+        channels=weights.channels,
         license=license,
         source=str(folder),
         trained_on=trained_on,

@@ -4,21 +4,15 @@ import logging
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import keras
 from keras import layers
 
-from keras_resnext.architecture import Architecture
+from keras_resnext.architecture import STEMS, Architecture
 from keras_resnext.architecture import stage_blocks as blocks_of
-from keras_resnext.blocks import (
-    FORMS,
-    STEM_CHANNELS,
-    STEMS,
-    Bottleneck,
-    bottleneck,
-    channel_axis,
-)
+from keras_resnext.blocks import FORMS, STEM_CHANNELS, blocks, bottleneck, channel_axis
+from keras_resnext.blocks import stem as _stem
 from keras_resnext.checkpoint import Checkpoint, open_checkpoint
 from keras_resnext.features import assign
 from keras_resnext.weights.config import CONFIG
@@ -90,12 +84,12 @@ def ResNeXt(
             block load into any.
         input_tensor: tensor to build on, instead of a new input.
         input_shape: shape of one image, in the current image data format, without the batch.
-            Height and width may be `None`. Default: the size that published weights are used at;
-            else 32x32x3 for the CIFAR stem, 224x224x3 for the others; without top, height and width
-            are left open.
+            Height and width may be `None`. Default: the size and channels that the weights are used
+            with; else 32x32x3 for the CIFAR stem, 224x224x3 for the others; without top, height and
+            width are left open.
         pooling: without top, `None` for the 4D features, `"avg"` or `"max"` for 2D ones.
-        classes: number of classes. Default: that of the weights; without any, 100 for the CIFAR
-            stem, 1000 for the others.
+        classes: number of classes. Other than the weights': the classifier is initialized afresh.
+            Default: that of the weights; without any, 100 for the CIFAR stem, 1000 for the others.
         classifier_activation: of the last layer; `None` gives the logits.
         name: name of the model.
 
@@ -109,46 +103,63 @@ def ResNeXt(
             says which values work, or which tensors do not fit.
         ConnectionError: if published weights are not in the cache and cannot be downloaded.
     """
-    architecture = Architecture(
-        tuple(stage_blocks or ()),
-        cardinality,
-        base_width,
-        stem or "imagenet",
-        shortcut,
-        squeeze_excitation,
-        reduce,
-    )
+    given = (cardinality, base_width, stem or "imagenet", shortcut, squeeze_excitation, reduce)
+    architecture = Architecture(tuple(stage_blocks or ()), *given)
     _check_architecture(architecture, block)
     source = _find(weights, architecture)
-    if source is not None:
-        if stem is None:
-            architecture = replace(architecture, stem=source.architecture.stem)
-        if wrong := differences(source.architecture, architecture):
-            raise ValueError(
-                f"weights: {source.name} is of {source.architecture}; build with {wrong}, or by "
-                "keras_resnext.from_preset."
-            )
-        if include_top and classes not in (None, source.classes):
-            raise ValueError(
-                f"classes={classes}: the classifier of weights={source.name!r} has "
-                f"{source.classes or 'no classes'}; leave classes out, or build by "
-                "keras_resnext.from_preset(..., classes=...) for a fresh classifier."
-            )
-    elif stem is None:
-        stem = _stem_for(input_tensor, input_shape)
-        architecture = replace(architecture, stem=stem)
-    return _build(
-        architecture,
-        block=block,
-        source=source,
-        include_top=include_top,
-        classes=classes,
-        input_tensor=input_tensor,
-        input_shape=input_shape,
-        pooling=pooling,
-        classifier_activation=classifier_activation,
-        name=name,
-    )
+    if stem is None:
+        default = source.architecture.stem if source else _stem_for(input_tensor, input_shape)
+        architecture = replace(architecture, stem=default)
+    if source and (wrong := differences(source.architecture, architecture)):
+        raise ValueError(
+            f"weights: {source.name} is of {source.architecture}; build with {wrong}, or by "
+            "keras_resnext.from_preset."
+        )
+    if pooling is not None and pooling not in POOLINGS:
+        raise ValueError(f"pooling={pooling!r} is unknown; use None or one of {_quoted(POOLINGS)}.")
+    if classes is not None and not _is_positive(classes):
+        raise ValueError(f"classes={classes!r} must be a positive integer.")
+    is_cifar = architecture.stem == "cifar"
+    channels = source.channels if source else 3
+    size = None
+    if include_top:
+        size = CIFAR_SIZE if is_cifar else IMAGENET_SIZE
+        if source and source.preprocessing:
+            size = source.preprocessing.image_size
+    image = _image_input(input_tensor, input_shape, (size, size, channels))
+    _check_image(image, architecture)
+    if source and channels != image.shape[channel_axis()]:
+        raise ValueError(
+            f"The input has the shape {tuple(image.shape)}: {source.name} is for images of "
+            f"{channels} channels."
+        )
+    classes = classes or (source and source.classes) or (100 if is_cifar else 1000)
+    loaded = source.weights() if source else None  # all is checked before a download
+
+    x = _stem(image, architecture.stem)
+    for sizes in blocks(architecture):
+        x = bottleneck(x, sizes, FORMS[block])
+    if include_top:
+        x = POOLINGS["avg"](name="avg_pool")(x)
+        # Mixed precision keeps the logits, and the loss on them, in float32.
+        half = keras.config.dtype_policy().compute_dtype in ("float16", "bfloat16")
+        x = layers.Dense(
+            classes,
+            activation=classifier_activation,
+            kernel_initializer=HEAD_INITIALIZER,
+            dtype="float32" if half else None,
+            name=HEAD,
+        )(x)
+    elif pooling:
+        x = POOLINGS[pooling](name=f"{pooling}_pool")(x)
+    sources = keras.utils.get_source_inputs(image)
+    model = keras.Model(sources[0] if len(sources) == 1 else sources, x, name=name)
+    if source and loaded:
+        load_weights(model, loaded, source.name, any_head=True)
+        if include_top and classes != source.classes:
+            had = f"{source.classes} classes" if source.classes else "no classifier"
+            logger.warning("%s has %s: that for %d is random", source.name, had, classes)
+    return model
 
 
 def from_preset(
@@ -172,12 +183,12 @@ def from_preset(
         include_top: whether to end in pooling and a classifier.
         classes: number of classes. Other than the checkpoint's: the classifier is initialized
             afresh. Default: the checkpoint's; where it has no classifier, the network has none.
-        input_tensor: tensor to build on, instead of a new input.
-        input_shape: shape of one image. Default: the size that the checkpoint is used at.
+        input_tensor: as of `ResNeXt`, and so are the other arguments.
+        input_shape: shape of one image. Default: size and channels are the checkpoint's.
         pooling: without top, `None`, `"avg"` or `"max"`.
         classifier_activation: of the last layer; `None` gives the logits.
         name: name of the model. Default: that of the checkpoint.
-        block: form of the block, as of `ResNeXt`.
+        block: form of the block.
 
     Returns:
         A `keras.Model`, as by `ResNeXt`.
@@ -191,16 +202,15 @@ def from_preset(
     if include_top and classes is None and source.classes is None:
         logger.warning("%s has no classifier: built without top; pass classes=N", source.source)
         include_top = False
-    _check_architecture(source.architecture, block)
-    return _build(
-        source.architecture,
+    return ResNeXt(
+        **asdict(source.architecture),
         block=block,
-        source=source,
         include_top=include_top,
-        classes=classes,
+        weights=source,
         input_tensor=input_tensor,
         input_shape=input_shape,
         pooling=pooling,
+        classes=classes,
         classifier_activation=classifier_activation,
         name=name or re.sub(r"\W", "_", source.name.split(".")[0]),
     )
@@ -248,65 +258,6 @@ def _find(weights, architecture) -> Checkpoint | None:
     return find_preset(text, architecture) if is_tag else open_checkpoint(weights)
 
 
-def _build(
-    architecture: Architecture,
-    *,
-    block,
-    source: Checkpoint | None,
-    include_top,
-    classes,
-    input_tensor,
-    input_shape,
-    pooling,
-    classifier_activation,
-    name,
-) -> keras.Model:
-    """Build a network, and load a checkpoint's weights; all is checked before a download."""
-    _check_top(include_top, pooling, classes)
-    size = _size(source, architecture.stem) if include_top else None
-    image = _image_input(input_tensor, input_shape, size)
-    _check_image(image, architecture)
-    classes = classes or (source and source.classes) or _classes_for(architecture.stem)
-    weights = source.weights() if source else None
-    if source and weights and weights.channels != image.shape[channel_axis()]:
-        raise ValueError(
-            f"The input has the shape {tuple(image.shape)}: {source.name} is for images of "
-            f"{weights.channels} channels."
-        )
-
-    x = STEMS[architecture.stem](image)
-    for stage, count in enumerate(architecture.stage_blocks, start=1):
-        for index in range(1, count + 1):
-            sizes = Bottleneck(
-                planes=64 * 2 ** (stage - 1),
-                stride=2 if stage > 1 and index == 1 else 1,
-                cardinality=architecture.cardinality,
-                base_width=architecture.base_width,
-                grouped_reduce=architecture.reduce == "grouped",
-                shortcut=architecture.shortcut,
-                squeeze_excitation=architecture.squeeze_excitation,
-                name=f"stage{stage}_block{index}",
-            )
-            x = bottleneck(x, sizes, FORMS[block])
-    if include_top:
-        x = POOLINGS["avg"](name="avg_pool")(x)
-        x = layers.Dense(
-            classes,
-            activation=classifier_activation,
-            kernel_initializer=HEAD_INITIALIZER,
-            dtype=_head_dtype(),
-            name=HEAD,
-        )(x)
-    elif pooling:
-        x = POOLINGS[pooling](name=f"{pooling}_pool")(x)
-
-    sources = keras.utils.get_source_inputs(image)
-    model = keras.Model(sources[0] if len(sources) == 1 else sources, x, name=name)
-    if source and weights:
-        load_weights(model, weights, source.name, any_head=True)
-    return model
-
-
 def in_data_format(shape: tuple) -> tuple:
     """(height, width, channels) in the order of the current image data format."""
     first = keras.config.image_data_format() == "channels_first"
@@ -333,24 +284,14 @@ def _check_architecture(architecture: Architecture, block: str) -> None:
         if value not in known:
             raise ValueError(f"{argument}={value!r} is unknown; use one of {_quoted(known)}.")
     if architecture.reduce == "grouped" and STEM_CHANNELS % cardinality:
-        divisors = [c for c in range(1, STEM_CHANNELS + 1) if STEM_CHANNELS % c == 0]
         raise ValueError(
             f"cardinality={cardinality} does not divide the {STEM_CHANNELS} channels of the stem, "
-            f'which reduce="grouped" splits into that many groups; use one of '
-            f'{", ".join(map(str, divisors))}, or reduce="dense".'
+            'as reduce="grouped" needs; use a power of 2, 1 to 64, or reduce="dense".'
         )
 
 
-def _check_top(include_top, pooling, classes):
-    """Make sure that pooling is known, and classes are a number."""
-    if pooling is not None and pooling not in POOLINGS:
-        raise ValueError(f"pooling={pooling!r} is unknown; use None or one of {_quoted(POOLINGS)}.")
-    if classes is not None and not _is_positive(classes):
-        raise ValueError(f"classes={classes!r} must be a positive integer.")
-
-
-def _image_input(input_tensor, input_shape, size):
-    """The tensor to build on: the given one, or a new input."""
+def _image_input(input_tensor, input_shape, default):
+    """The tensor to build on: the given one, or a new input; `default` has the channels last."""
     if input_shape is not None and (
         len(input_shape) != 3 or not all(n is None or _is_positive(n) for n in input_shape)
     ):
@@ -359,7 +300,7 @@ def _image_input(input_tensor, input_shape, size):
             f"the data format {keras.config.image_data_format()!r}; height and width may be None."
         )
     if input_tensor is None:
-        return keras.Input(input_shape or in_data_format((size, size, 3)))
+        return keras.Input(input_shape or in_data_format(default))
     if not keras.backend.is_keras_tensor(input_tensor):
         input_tensor = keras.Input(tensor=input_tensor)
     shape = tuple(input_tensor.shape[1:])
@@ -371,13 +312,6 @@ def _image_input(input_tensor, input_shape, size):
     return input_tensor
 
 
-def _size(source: Checkpoint | None, stem: str) -> int:
-    """Height and width of the images where the user names none, in pixels."""
-    if source and source.preprocessing:
-        return source.preprocessing.image_size
-    return CIFAR_SIZE if stem == "cifar" else IMAGENET_SIZE
-
-
 def _stem_for(input_tensor, input_shape) -> str:
     """The stem that fits the size of the images, where nothing else names one."""
     shape = input_shape if input_tensor is None else tuple(input_tensor.shape[1:])
@@ -385,10 +319,6 @@ def _stem_for(input_tensor, input_shape) -> str:
         return "cifar"
     sizes = [size for size in _height_and_width(shape) if isinstance(size, int)]
     return "imagenet" if max(sizes, default=0) > LARGEST_CIFAR_SIZE else "cifar"
-
-
-def _classes_for(stem: str) -> int:
-    return 100 if stem == "cifar" else 1000
 
 
 def _check_image(image, architecture: Architecture) -> None:
@@ -418,12 +348,6 @@ def _is_positive(value):
 
 def _quoted(names):
     return ", ".join(repr(name) for name in names)
-
-
-def _head_dtype():
-    """Mixed precision keeps the logits, and the loss on them, in float32."""
-    half = keras.config.dtype_policy().compute_dtype in ("float16", "bfloat16")
-    return "float32" if half else None
 
 
 def _named(name: str, doc: str, **sizes: int):

@@ -18,19 +18,27 @@ from keras_resnext.models import ResNeXt, from_preset, in_data_format
 from keras_resnext.weights import hub
 from keras_resnext.weights.config import to_timm
 from keras_resnext.weights.files import SUFFIXES, read_weights, without_values, write_weights
+from keras_resnext.weights.naming import LIBRARIES
 from keras_resnext.weights.presets import PRESETS, TOP1, TOP5, is_recommended
 
 
-def convert(checkpoint: str | os.PathLike | Checkpoint, target: str | os.PathLike) -> None:
+def convert(
+    checkpoint: str | os.PathLike | Checkpoint,
+    target: str | os.PathLike,
+    naming: str = LIBRARIES[0],
+) -> None:
     """Write a checkpoint's weights to a file, read it back and compare.
 
     Args:
         checkpoint: as of `open_checkpoint`.
-        target: `NAME.safetensors` or `NAME.pth` for torchvision and timm; `NAME.weights.h5` or
-            `NAME.keras` for Keras; a name without suffix for a folder in timm's layout.
+        target: `NAME.safetensors` or `NAME.pth`, a state dict; `NAME.weights.h5` or `NAME.keras`
+            for Keras; a name without suffix for a folder in timm's layout.
+        naming: whose network a state dict is for: `"torchvision"` (and timm) or another of
+            `keras_resnext.weights.naming.LIBRARIES`.
 
     Raises:
-        ValueError: `checkpoint` is none, or `target` has another suffix or is the source itself.
+        ValueError: `checkpoint` is none, `target` has another suffix or is the source itself, or
+            the network has no such names.
         OSError: `target` cannot be written.
         RuntimeError: it was written, and holds other numbers than the source.
     """
@@ -43,12 +51,18 @@ def convert(checkpoint: str | os.PathLike | Checkpoint, target: str | os.PathLik
         raise ValueError(f"target: {target.parent} is no folder; make it first")
     if target.exists() and os.path.exists(source.source) and target.samefile(source.source):
         raise ValueError(f"target: {target} is the source; give another name")
+    is_state_dict = target.suffix in (".safetensors", ".pth")
+    if naming not in LIBRARIES or (naming != LIBRARIES[0] and not is_state_dict):
+        raise ValueError(
+            f"naming: expected one of {', '.join(LIBRARIES)}, other than the first for a "
+            f".safetensors or .pth only, got {naming!r} for {target}"
+        )
     weights = source.weights()
     if not target.suffix:
         write_folder(target, source, weights)
         target /= WEIGHTS["best"]
-    elif target.suffix in (".safetensors", ".pth"):
-        write_weights(target, weights)
+    elif is_state_dict:
+        write_weights(target, weights, naming)
     else:
         model = from_preset(
             replace(source, read=lambda: weights), include_top=source.classes is not None

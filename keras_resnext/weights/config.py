@@ -50,7 +50,7 @@ def to_config(checkpoint: Checkpoint, extra: dict[str, Any]) -> dict[str, Any]:
     if preprocessing:
         size = preprocessing.image_size
         pretrained |= {
-            "input_size": [3, size, size],
+            "input_size": [checkpoint.channels, size, size],
             "fixed_input_size": False,
             "interpolation": preprocessing.interpolation,
             "crop_pct": _crop_pct(size, preprocessing.resize_size),
@@ -164,6 +164,7 @@ def from_config(path: Path, name: str, **where: Any) -> Checkpoint:
         else:
             architecture = from_timm(config["architecture"], config.get("model_args") or {})
         classes = int(config.get("num_classes", pretrained.get("num_classes", 1000)))
+        channels = pretrained.get("input_size", [3])[0]
         names = _class_names(config, pretrained, classes, f"{config['architecture']} {name}")
         return Checkpoint(
             name=str(own.get("name") or name),
@@ -171,6 +172,7 @@ def from_config(path: Path, name: str, **where: Any) -> Checkpoint:
             preprocessing=_preprocessing(pretrained),
             class_names=names,
             classes=classes or None,
+            channels=int((config.get("model_args") or {}).get("in_chans") or channels),
             license=pretrained.get("license"),
             trained_on=own.get("trained_on"),
             accuracy={str(key): float(value) for key, value in own.get("accuracy", {}).items()},

@@ -22,17 +22,13 @@ import numpy as np
 
 from keras_resnext.files import escape, write_bytes
 from keras_resnext.weights.layers import OURS, LayerWeights
-from keras_resnext.weights.naming import from_torch, to_torch
+from keras_resnext.weights.naming import LIBRARIES, find_network, to_torch
 
 SUFFIXES = (".safetensors", ".weights.h5", ".keras", ".pth")
 """Of the files that are read and written. A `.pt`, `.bin` or `.tar` by PyTorch is read too."""
 logger = logging.getLogger("keras_resnext")
 
 _MEMBERS = ("config.json", "metadata.json", "model.weights.h5")
-# Where training scripts keep weights, the preferred first: timm's `load_state_dict` has this order.
-_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
-# Prefixes by DistributedDataParallel and torch.compile, as timm's `clean_state_dict` strips them.
-_WRAPPED = re.compile(r"(_orig_mod\.)?(module\.)?(_orig_mod\.)?")
 # What lies where weights should, by its first bytes.
 _MISTAKEN = (
     (rb"\Z", "is empty; download it again"),
@@ -49,8 +45,8 @@ def read_weights(path: Path) -> LayerWeights:
     """Read the weights of a ResNeXt from a file of any kind; what it is its first bytes tell.
 
     Args:
-        path: `.safetensors` or a state dict by PyTorch, named as one of `naming.NAMINGS`;
-            `.weights.h5` or `.keras` of a model that is or holds a ResNeXt of ours.
+        path: `.safetensors` or what PyTorch saved, with a network in it that is named as one of
+            `naming.NAMINGS`; `.weights.h5` or `.keras` of a model that is or holds a ResNeXt.
 
     Raises:
         ValueError: it cannot be read, or holds no ResNeXt.
@@ -73,23 +69,32 @@ def read_weights(path: Path) -> LayerWeights:
     else:
         raise ValueError(f"{path} begins with {head[:16]!r}; expected {', '.join(SUFFIXES)}")
     try:
-        return from_torch({_WRAPPED.sub("", name, count=1): t for name, t in tensors.items()})
+        network, lines = find_network({name: tuple(t.shape) for name, t in tensors.items()})
     except ValueError as error:
         raise ValueError(f"{path} holds {error}") from None
+    for line in lines:
+        logger.warning("%s: %s", path, line)
+    _check_total(path, (tuple(tensors[name].shape) for name in network.names()))
+    try:
+        return network.weights(lambda name: _plain(path, name, _as_array(tensors[name])))
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(f"{path} holds a tensor that NumPy cannot hold ({error})") from error
 
 
-def write_weights(path: Path, weights: LayerWeights) -> None:
-    """Write a state dict as torchvision and timm name it, atomically.
+def write_weights(path: Path, weights: LayerWeights, naming: str = LIBRARIES[0]) -> None:
+    """Write a state dict, atomically.
 
     Args:
         path: `NAME.safetensors`, or `NAME.pth` for `torch.load`; its folder exists.
         weights: of any ResNeXt.
+        naming: one of `naming.LIBRARIES`: how its tensors are named.
 
     Raises:
+        ValueError: the library has no such network.
         ImportError: a `.pth` needs PyTorch, which is not installed.
         OSError: it cannot be written.
     """
-    tensors = {name: _storable(array) for name, array in to_torch(weights).items()}
+    tensors = {name: _storable(array) for name, array in to_torch(weights, naming).items()}
     if path.suffix == ".pth":
         torch = _torch(path)
         memory = io.BytesIO()  # PyTorch raises no OSError where a disk is full
@@ -136,10 +141,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            return {
-                name: _plain(path, name, file.get_tensor(name))
-                for name in file.keys()  # noqa: SIM118 - it is no dict
-            }
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is damaged or incomplete; download it again ({error})") from error
     except (AttributeError, TypeError) as error:
@@ -160,18 +162,21 @@ def _torch(path: Path) -> Any:
     return torch
 
 
-def _read_torch(path: Path) -> dict[str, np.ndarray]:
-    """Read a state dict, or that of a training's checkpoint; PyTorch's safe unpickler runs no code.
+def _read_torch(path: Path) -> dict[str, Any]:
+    """Read all tensors of what was saved; PyTorch's safe unpickler runs no code.
 
-    A training's options may be in an `argparse.Namespace`, as timm allows too.
+    Of what trainers keep beside them, options, NumPy's numbers and paths are plain data, too.
     """
     torch = _torch(path)
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if any(item.compress_type != zipfile.ZIP_STORED for item in archive.infolist()):
                 raise ValueError(f"{path} is compressed, which torch.save does not do; not read")
+    scalar = np._core.multiarray.scalar  # type: ignore[attr-defined]
+    plain = [argparse.Namespace, scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype]
+    plain += [type(np.dtype(kind)) for kind in "?bhilqBHILQefd"]
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(plain):
             warnings.simplefilter("ignore")  # what they announce, the errors say
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # PyTorch raises nearly any kind for a damaged file
@@ -179,32 +184,30 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
             f"{path} is damaged, or holds more than tensors ({_first_line(error)}); load it by "
             "PyTorch where you trust it, and save model.state_dict() alone"
         ) from error
-    tensors = _state_dict(path, content, torch.Tensor)
-    _check_total(path, (tuple(tensor.shape) for tensor in tensors.values()))
-    try:
-        half = (torch.float16, torch.bfloat16)
-        tensors = {name: t.float() if t.dtype in half else t for name, t in tensors.items()}
-        return {name: _plain(path, name, t.detach().numpy()) for name, t in tensors.items()}
-    except (TypeError, RuntimeError) as error:
-        raise ValueError(f"{path} holds a tensor that NumPy cannot hold ({error})") from error
+    tensors = dict(_tensors(content, torch.Tensor, "", set()))
+    if not tensors:
+        raise ValueError(f"{path} holds a {type(content).__name__} without tensors by name")
+    return tensors
 
 
-def _state_dict(path: Path, content: Any, kind: type) -> dict[str, Any]:
-    """The tensors by name, out of what was saved."""
-    found = f"a {type(content).__name__}"
-    if isinstance(content, dict):
-        wrappers = [key for key in _WRAPPERS if isinstance(content.get(key), dict)]
-        tensors = content[wrappers[0]] if wrappers else content
-        strange = [name for name, value in tensors.items() if not isinstance(value, kind)]
-        if len(wrappers) > 1:
-            logger.warning("%s: took %r; it holds %r too", path, *wrappers[:2])
-        if tensors and not strange and all(isinstance(name, str) for name in tensors):
-            return dict(tensors)
-        found = f"a dict with {escape(', '.join(map(str, strange)))[:200] or 'nothing'}"
-    raise ValueError(
-        f"{path} holds {found}; expected a state dict: tensors by name, at the top or as "
-        f"{', '.join(_WRAPPERS)}"
-    )
+def _tensors(content: Any, kind: type, key: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """Tensors by name, those of dicts in dicts as `key/name`."""
+    if not isinstance(content, dict) or id(content) in seen:
+        return
+    seen.add(id(content))
+    for name, value in content.items():
+        if isinstance(value, kind):
+            yield f"{key}{name}", value
+        else:
+            yield from _tensors(value, kind, f"{key}{name}/", seen)
+
+
+def _as_array(tensor: Any) -> np.ndarray:
+    """A tensor of NumPy, or of PyTorch, whose bfloat16 NumPy does not have."""
+    if isinstance(tensor, np.ndarray):
+        return tensor
+    is_half = tensor.is_floating_point() and tensor.itemsize < 4
+    return (tensor.float() if is_half else tensor).detach().numpy()
 
 
 def _first_line(error: BaseException) -> str:

@@ -9,14 +9,15 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_resnext.architecture import Architecture
-from keras_resnext.blocks import STEM_CHANNELS
+from keras_resnext.architecture import STEMS, Architecture
+from keras_resnext.blocks import STEM_CHANNELS, kernel_shapes
 from keras_resnext.preprocessing import Preprocessing
 
 HEAD = "predictions"
 OURS = re.compile(rf"stem_|stage\d+_block\d+_|{HEAD}$")
 """Names of the layers of a ResNeXt; others in a model are its user's."""
 _POOL = "_shortcut_pool"
+_LAST_CONV = re.compile(r"stage(?P<stage>\d+)_block\d+_conv3")
 logger = logging.getLogger("keras_resnext")
 _announced: set[str] = set()  # checkpoints whose license was told
 
@@ -80,23 +81,23 @@ class LayerWeights:
     def architecture(self) -> Architecture | None:
         """The network that the shapes belong to; None if they belong to none."""
         try:
-            return self._architecture()
-        except (KeyError, IndexError, ValueError, ZeroDivisionError):
+            found = self.nearest_architecture()
+        except (LookupError, ValueError, ZeroDivisionError):
             return None
+        return None if self.misfits(found) else found
 
-    def _architecture(self) -> Architecture:
-        blocks: dict[int, int] = {}
-        for name in self.arrays:
-            if name.endswith("_conv3") and name.startswith("stage"):
-                stage = int(name.split("_")[0].removeprefix("stage"))
-                blocks[stage] = blocks.get(stage, 0) + 1
-        if sorted(blocks) != list(range(1, len(blocks) + 1)):
-            raise ValueError("a stage is missing")
+    def nearest_architecture(self) -> Architecture:
+        """The network that the first block is of; a KeyError names a layer that is missing."""
+        numbers = [match for name in self.arrays if (match := _LAST_CONV.fullmatch(name))]
+        stages = [int(match["stage"]) for match in numbers]
+        counts = tuple(stages.count(stage) for stage in range(1, max(stages, default=1) + 1))
+        if 0 in counts:
+            raise KeyError(f"stage{counts.index(0) + 1}_block1_conv3")
         first = "stage1_block1"
         group_width, inner_width = self.arrays[f"{first}_conv2"][0].shape[-2:]
         grouped = self.arrays[f"{first}_conv1"][0].shape[-2] != STEM_CHANNELS
         return Architecture(
-            stage_blocks=tuple(blocks[stage] for stage in sorted(blocks)),
+            stage_blocks=counts,
             cardinality=inner_width // group_width,
             base_width=group_width,
             stem=self._stem(),
@@ -106,10 +107,32 @@ class LayerWeights:
         )
 
     def _stem(self) -> str:
-        if "stem_conv" in self.arrays:
-            return "imagenet" if self.arrays["stem_conv"][0].shape[0] == 7 else "cifar"
-        widths = [self.arrays[f"stem_conv{index}"][0].shape[-1] for index in (1, 2)]
-        return "deep" if widths[0] == widths[1] else "deep_tiered"
+        deep = "stem_conv1" in self.arrays
+        sizes = [self.arrays[f"stem_conv{n}"][0].shape for n in ((1, 2, 3) if deep else ("",))]
+        found = tuple((shape[0], shape[-1]) for shape in sizes)
+        return next((stem for stem, sizes in STEMS.items() if sizes == found), "cifar")
+
+    def misfits(self, architecture: Architecture) -> dict[str, tuple[int, ...]]:
+        """Layers that a network has otherwise or not at all, with the shape of its kernel.
+
+        That is () for layers that it does not have.
+        """
+        wanted = kernel_shapes(architecture, self.channels)
+        if HEAD in self.arrays:
+            last = [shape for layer, shape in wanted.items() if layer.endswith("_conv3")][-1]
+            wanted[HEAD] = (last[-1], self.arrays[HEAD][0].shape[-1])
+        shapes: dict[str, list[tuple[int, ...]]] = {}
+        for layer, kernel in wanted.items():
+            has_bias = layer == HEAD or "_se_" in layer
+            shapes[layer] = [kernel, kernel[-1:]] if has_bias else [kernel]
+            if not has_bias:
+                shapes[layer.replace("_conv", "_bn")] = [kernel[-1:]] * 4
+        found = {layer: [array.shape for array in arrays] for layer, arrays in self.arrays.items()}
+        return {
+            layer: next(iter(shapes.get(layer, ())), ())
+            for layer in shapes | found
+            if shapes.get(layer) != found.get(layer)
+        }
 
 
 @dataclass(frozen=True)
@@ -122,6 +145,7 @@ class Checkpoint:
         preprocessing: from an image to the network's input; None where nothing says.
         class_names: by label; None where nothing says.
         classes: outputs of the classifier; None without one.
+        channels: of the images, 3 for RGB.
         license: SPDX identifier; None where nothing says.
         source: URL or path.
         trained_on: data set and procedure in words; None where nothing says.
@@ -141,6 +165,7 @@ class Checkpoint:
     accuracy: dict[str, float]
     folder: Path | None
     read: Callable[[], LayerWeights] = field(repr=False, compare=False)
+    channels: int = 3
 
     def weights(self) -> LayerWeights:
         """Read the weights; published ones are downloaded if they are not in the cache.

@@ -5,22 +5,27 @@ for a stage's and a block's number. To support a library, add a `Naming` to `NAM
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from keras_resnext.architecture import Architecture
 from keras_resnext.files import escape
 from keras_resnext.weights.layers import HEAD, LayerWeights
 
 KINDS = ("weight", "bias", "running_mean", "running_var")
 """A module's tensors in PyTorch, in the order of `keras.Layer.get_weights`."""
-_IGNORED = re.compile(r"(^|\.)num_batches_tracked$|^n_averaged$")
-_SHOWN = 5  # tensors that an error names
+FEWEST = 10
+"""Modules of the smallest network: a stem, a block and its shortcut, with their normalizations."""
+_IGNORED = re.compile(r"(^|[./])(num_batches_tracked|n_averaged)$")
+_AVERAGES = re.compile(r"(^|[^a-z])(ema|swa|averaged?|teacher)([^a-z]|$)")
+_SHOWN = 4  # tensors that a message names
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Naming:
     """How a library names the modules of a ResNeXt.
 
@@ -38,160 +43,299 @@ class Naming:
     first_stage: int = 1
     first_block: int = 0
 
-    def layer(self, module: str) -> str | None:
-        """Return our name for a module; None if no ResNeXt has it."""
-        return _renamed(module, self._to_layer, 1 - self.first_stage, 1 - self.first_block)
+    def layer(self, module: str) -> tuple[str, str] | None:
+        """Return what stands before a module's name, and our name; None if no ResNeXt has it."""
+        for pattern, ours in self._to_layer:
+            if match := pattern.fullmatch(module):
+                return match["prefix"], _numbered(
+                    ours, match, 1 - self.first_stage, 1 - self.first_block
+                )
+        return None
 
     def module(self, layer: str) -> str | None:
         """Return the library's name for one of our layers; None if it has none."""
-        return _renamed(layer, self._to_module, self.first_stage - 1, self.first_block - 1)
+        for pattern, theirs in self._to_module:
+            if match := pattern.fullmatch(layer):
+                return _numbered(theirs, match, self.first_stage - 1, self.first_block - 1)
+        return None
 
     @cached_property
     def _to_layer(self):
-        return [(_pattern(theirs), ours) for ours, theirs in self.modules.items()]
+        # The longest first: "0.0" before "0", which its end is.
+        pairs = sorted(self.modules.items(), key=lambda pair: -len(pair[1]))
+        return [(_pattern(theirs, r"(?P<prefix>(?:.*[./])?)"), ours) for ours, theirs in pairs]
 
     @cached_property
     def _to_module(self):
         return [(_pattern(ours), theirs) for ours, theirs in self.modules.items()]
 
 
-def _pattern(template: str) -> re.Pattern[str]:
+def _pattern(template: str, before: str = "") -> re.Pattern[str]:
     pattern = re.escape(template)
     for number in "sb":
-        pattern = pattern.replace(rf"\{{{number}\}}", rf"(?P<{number}>\d{{1,4}})")
-    return re.compile(pattern)
+        first, *more = pattern.split(rf"\{{{number}\}}")
+        if more:
+            pattern = rf"{first}(?P<{number}>\d{{1,4}})" + rf"(?P={number})".join(more)
+    return re.compile(before + pattern)
 
 
-def _renamed(name, pairs, stages, blocks):
-    for pattern, template in pairs:
-        if match := pattern.fullmatch(name):
-            found = {"s": "0", "b": "0"} | match.groupdict()
-            return template.format(s=int(found["s"]) + stages, b=int(found["b"]) + blocks)
-    return None
+def _numbered(template: str, match: re.Match[str], stages: int, blocks: int) -> str:
+    found = {"s": "0", "b": "0"} | match.groupdict()
+    return template.format(s=int(found["s"]) + stages, b=int(found["b"]) + blocks)
 
 
-def _blocks(modules: Mapping[str, str], prefix: str) -> dict[str, str]:
-    return {f"stage{{s}}_block{{b}}_{ours}": prefix + theirs for ours, theirs in modules.items()}
+_PARTS = ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3", "shortcut_conv", "shortcut_bn",
+          "se_conv1", "se_conv2")  # fmt: skip
 
 
-def _torchvision(stem: Mapping[str, str], shortcut: str) -> Naming:
-    """Naming of torchvision, and of timm, which has more kinds of stems and shortcuts."""
-    block = {f"{kind}{index}": f"{kind}{index}" for kind in ("conv", "bn") for index in (1, 2, 3)}
-    block |= {"se_conv1": "se.fc1", "se_conv2": "se.fc2"}
-    pool = int(shortcut == "average_pool")  # the pooling is the module before the convolution
-    block |= {"shortcut_conv": f"downsample.{pool}", "shortcut_bn": f"downsample.{pool + 1}"}
-    modules = {**stem, **_blocks(block, "layer{s}.{b}."), HEAD: "fc"}
-    return Naming("torchvision and timm", modules, shortcut)
-
-
-_STEM = {"stem_conv": "conv1", "stem_bn": "bn1"}
-# timm's deep stems; the last of their three normalizations has the name of the only one.
-_DEEP_STEM = {
-    "stem_conv1": "conv1.0",
-    "stem_bn1": "conv1.1",
-    "stem_conv2": "conv1.3",
-    "stem_bn2": "conv1.4",
-    "stem_conv3": "conv1.6",
-    "stem_bn3": "bn1",
-}
-
-
-def _original(prefix: str, head: str) -> Naming:
-    """Naming of github.com/facebookresearch/ResNeXt (Lua), as converters number its modules."""
-    block = {
-        "conv1": "0.0.0.0",
-        "bn1": "0.0.0.1",
-        "conv2": "0.0.0.3",
-        "bn2": "0.0.0.4",
-        "conv3": "0.0.1",
-        "bn3": "0.0.2",
-        "shortcut_conv": "0.1.0",
-        "shortcut_bn": "0.1.1",
+def _modules(stem: str, block: str, parts: str, head: str | None = None) -> dict[str, str]:
+    """Modules by our layers: the stem's, a block's prefix and `_PARTS` in it, the classifier."""
+    pairs = [(conv, conv.replace("conv", "bn")) for conv in ("conv1", "conv2", "conv3")]
+    names = stem.split()
+    ours = ["conv", "bn"] if len(names) == 2 else [part for pair in pairs for part in pair]
+    modules = {f"stem_{part}": name for part, name in zip(ours, names, strict=True)}
+    modules |= {
+        f"stage{{s}}_block{{b}}_{part}": block + name
+        for part, name in zip(_PARTS, parts.split(), strict=False)
     }
-    stem = {"stem_conv": f"{prefix}0", "stem_bn": f"{prefix}1"}
-    modules = {**stem, **_blocks(block, f"{prefix}{{s}}.{{b}}."), HEAD: head}
-    return Naming("the original ResNeXt", modules, first_stage=4)
+    return modules | ({HEAD: head} if head else {})
 
 
-_CIFAR_BLOCK = {
-    "conv1": "split_transforms.0",
-    "bn1": "split_transforms.1",
-    "conv2": "split_transforms.3",
-    "bn2": "split_transforms.4",
-    "conv3": "split_transforms.6",
-    "bn3": "split_transforms.7",
-    "shortcut_conv": "shortcut.0",
-    "shortcut_bn": "shortcut.1",
-}
+_CONVS = "conv1 bn1 conv2 bn2 conv3 bn3"
+_LUA = "0.0.0.0 0.0.0.1 0.0.0.3 0.0.0.4 0.0.1 0.0.2 0.1.0 0.1.1"
+_SPLIT = " ".join(f"split_transforms.{index}" for index in (0, 1, 3, 4, 6, 7))
+_REDUCE = "conv_reduce bn_reduce conv_conv bn conv_expand bn_expand"
+_DOWN = "downsample.0 downsample.1"
+_DETECTRON = " ".join(f"{conv} {conv}.norm" for conv in ("conv1", "conv2", "conv3", "shortcut"))
+
+
+def _torchvision(library: str, stems: Sequence[str], block: str, head=None, first_stage=1):
+    """Namings of torchvision and timm: two kinds of stems, two kinds of shortcuts."""
+    for stem in stems:
+        for index, shortcut in enumerate(("projection", "average_pool")):  # the pooling is before
+            parts = f"{_CONVS} downsample.{index} downsample.{index + 1} se.fc1 se.fc2"
+            yield Naming(library, _modules(stem, block, parts, head), shortcut, first_stage)
+
+
 NAMINGS = (
-    _torchvision(_STEM, "projection"),
-    _torchvision(_DEEP_STEM, "projection"),
-    _torchvision(_STEM, "average_pool"),
-    _torchvision(_DEEP_STEM, "average_pool"),
-    _original("features.", "last_linear"),
-    _original("", "10.1"),
+    *_torchvision(
+        # Of timm's deep stems, the last normalization has the name of the only one of others.
+        "torchvision", ("conv1 bn1", "conv1.0 conv1.1 conv1.3 conv1.4 conv1.6 bn1"),
+        "layer{s}.{b}.", "fc",
+    ),
+    # nn.Sequential(*list(network.children())[:-2]), whose 2 and 3 are activation and pooling.
+    *_torchvision("sequential", ("0 1", "0.0 0.1 0.3 0.4 0.6 1"), "{s}.{b}.", first_stage=4),
     Naming(
-        "github.com/weiaicunzai/pytorch-cifar100",
-        {
-            "stem_conv": "conv1.0",
-            "stem_bn": "conv1.1",
-            **_blocks(_CIFAR_BLOCK, "conv{s}.{b}."),
-            HEAD: "fc",
-        },
+        "mmpretrain",
+        _modules(
+            "backbone.conv1 backbone.bn1",
+            "backbone.layer{s}.{b}.",
+            f"{_CONVS} {_DOWN} se_layer.conv1.conv se_layer.conv2.conv",
+            "head.fc",
+        ),
+    ),
+    Naming(
+        "detectron2",
+        _modules("stem.conv1 stem.conv1.norm", "res{s}.{b}.", _DETECTRON, "linear"),
         first_stage=2,
     ),
-)
+    Naming(
+        "kuangliu",  # pytorch-cifar
+        _modules("conv1 bn1", "layer{s}.{b}.", f"{_CONVS} shortcut.0 shortcut.1", "linear"),
+    ),
+    Naming(
+        "prlz77",  # ResNeXt.pytorch, and bearpaw/pytorch-classification
+        _modules(
+            "conv_1_3x3 bn_1",
+            "stage_{s}.stage_{s}_bottleneck_{b}.",
+            f"{_REDUCE} shortcut.shortcut_conv shortcut.shortcut_bn",
+            "classifier",
+        ),
+    ),
+    Naming(
+        "d-x-y",  # ResNeXt-DenseNet
+        _modules("conv_1_3x3 bn_1", "stage_{s}.{b}.", f"{_REDUCE} {_DOWN}", "classifier"),
+    ),
+    Naming(
+        "weiaicunzai",  # pytorch-cifar100
+        _modules("conv1.0 conv1.1", "conv{s}.{b}.", f"{_SPLIT} shortcut.0 shortcut.1", "fc"),
+        first_stage=2,
+    ),
+    # github.com/facebookresearch/ResNeXt (Lua), as converters number its modules.
+    Naming("lua", _modules("features.0 features.1", "features.{s}.{b}.", _LUA, "last_linear"),
+           first_stage=4),
+    Naming("lua", _modules("0 1", "{s}.{b}.", _LUA, "10.1"), first_stage=4),
+)  # fmt: skip
+LIBRARIES = tuple(dict.fromkeys(naming.library for naming in NAMINGS))
+
+# What other networks' tensors are called, as timm and torchvision have them.
+_OTHERS = (
+    (r"denseblock\d", "a DenseNet"),
+    (r"cls_token|encoder_layer_\d|relative_position_bias", "a vision transformer"),
+    (r"layer_scale|dwconv|conv_dw\.bias", "a ConvNeXt"),
+    (r"blocks\.\d+\.\d+\.conv_dw|features\.\d+\.\d+\.block|_depthwise_conv",
+     "an EfficientNet or MobileNet"),
+    (r"features\.\d+\.conv\.\d", "a MobileNetV2"),
+    (r"features\.\d+\.(weight|bias)$", "a VGG or AlexNet"),
+    (r"Mixed_\d|inception\d", "an Inception"),
+    (r"trunk_output|s\d\.b\d\.conv", "a RegNet"),
+    (r"layer0\.conv1", "a ResNet by Cadene, which pools otherwise"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Network:
+    """Where in a state dict the tensors of a network are.
+
+    Attributes:
+        naming: how they are named.
+        prefix: what stands before all of their names.
+        tensors: their names, by our layers and by kind.
+        others: names of tensors beside the network.
+        misfits: tensors that no ResNeXt has so, or that are missing, in words.
+    """
+
+    naming: Naming
+    prefix: str
+    tensors: dict[str, dict[str, str]] = field(default_factory=dict)
+    others: list[str] = field(default_factory=list)
+    misfits: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return self.prefix.rstrip("./").replace("/", ".") or "the tensors at the top"
+
+    def names(self) -> set[str]:
+        """Names of all of its tensors."""
+        return {name for found in self.tensors.values() for name in found.values()}
+
+    def weights(self, read: Callable[[str], np.ndarray]) -> LayerWeights:
+        """Read the tensors, and lay them out as Keras does."""
+        arrays = {
+            layer: [_to_keras(read(found[kind])) for kind in _kinds(layer) if kind in found]
+            for layer, found in self.tensors.items()
+        }
+        if len(arrays.get(HEAD, (0, 0))) == 1:  # without bias, as some train it
+            arrays[HEAD].append(np.zeros_like(arrays[HEAD][0][0]))
+        return LayerWeights(arrays, self.naming.shortcut)
 
 
 def from_torch(tensors: Mapping[str, np.ndarray]) -> LayerWeights:
-    """Rename tensors as our layers, and lay them out as Keras does.
-
-    Args:
-        tensors: a state dict in one of `NAMINGS`, kernels as (out, in, height, width).
+    """Rename a state dict's tensors as our layers, and lay them out as Keras does.
 
     Raises:
-        ValueError: they are not those of a ResNeXt; the message says of what, and names the first
-            tensors that do not fit.
+        ValueError: as of `find_network`.
     """
-    kept = {name: value for name, value in tensors.items() if not _IGNORED.search(name)}
-    naming = max(NAMINGS, key=lambda naming: sum(_known(name, naming) for name in kept))
-    arrays: dict[str, dict[str, np.ndarray]] = {}
-    strange = []
-    for name, value in kept.items():
+    network, _ = find_network({name: tensor.shape for name, tensor in tensors.items()})
+    return network.weights(tensors.__getitem__)
+
+
+def find_network(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Network, list[str]]:
+    """Find the tensors of a ResNeXt, whatever stands before their names and beside them.
+
+    Where there are several, that is an average of weights, as timm chooses it, or else the first.
+
+    Args:
+        shapes: of tensors by name, those of dicts in dicts as `key/name`; kernels are
+            (out, in, height, width).
+
+    Returns:
+        The network, and lines that say what was left out.
+
+    Raises:
+        ValueError: there is none; the message says what there is, and names the first tensors that
+            do not fit.
+    """
+    kept = {name: shape for name, shape in shapes.items() if not _IGNORED.search(name)}
+    modules = dict.fromkeys(name.rpartition(".")[0] for name in kept)
+    places: dict[tuple[Naming, str], dict[str, str]] = {}
+    for naming in NAMINGS:
+        for module in modules:
+            if found := naming.layer(module):
+                places.setdefault((naming, found[0]), {})[module] = found[1]
+    networks = [
+        _fit(kept, naming, prefix, layers)
+        for (naming, prefix), layers in places.items()
+        if len(layers) >= FEWEST
+    ]
+    complete = [network for network in networks if not network.misfits]
+    if not complete:
+        closest = max(networks, key=lambda network: len(network.tensors), default=None)
+        raise ValueError(_unknown(kept, closest))
+    best = max(complete, key=lambda n: (bool(_AVERAGES.search(n.prefix)), len(n.names())))
+    taken, lines = best.names(), []
+    copies = [str(network) for network in complete if not taken & network.names()]
+    if copies:
+        lines.append(f"took {best}; it holds {', '.join(dict.fromkeys(copies))} too")
+    if best.others:
+        lines.append(f"left out {_few(_groups(best))}, which a ResNeXt does not have")
+    return best, lines
+
+
+def _fit(shapes, naming: Naming, prefix: str, layers: dict[str, str]) -> Network:
+    """Take the tensors of one naming behind one prefix."""
+    network = Network(naming, prefix)
+    scope = prefix[: prefix.rfind("/") + 1]
+    roots = {name[len(prefix) :].split(".")[0] for name in layers if layers[name] != HEAD}
+    for name, shape in shapes.items():
         module, _, kind = name.rpartition(".")
-        layer = naming.layer(module)
-        if layer and kind in _kinds(layer) and _fits(layer, kind, value.shape):
-            arrays.setdefault(layer, {})[kind] = _to_keras(value)
-        else:
-            strange.append(f"{escape(name)} {value.shape}")
-    strange += [
-        f"{naming.module(layer)}.{kind} is missing"
-        for layer, found in arrays.items()
+        layer = layers.get(module)
+        if layer and layer != HEAD and kind in _kinds(layer) and _fits(layer, kind, shape):
+            network.tensors.setdefault(layer, {})[kind] = name
+        elif name.startswith(prefix) and name[len(prefix) :].split(".")[0] in roots:
+            network.misfits.append(f"{escape(name)} {shape}")
+        elif name.startswith(scope):
+            network.others.append(name)
+    network.misfits.extend(
+        f"{prefix}{naming.module(layer)}.{kind} is missing"
+        for layer, found in network.tensors.items()
         for kind in _kinds(layer)
         if kind not in found
-    ]
-    if strange or not arrays:
-        raise ValueError(
-            f"{_what(kept)}: {_few(strange) or 'it is empty'}; expected the tensors of a ResNeXt "
-            f"as named by {', '.join(dict.fromkeys(naming.library for naming in NAMINGS))}"
-        )
-    weights = LayerWeights(
-        {layer: [found[kind] for kind in _kinds(layer)] for layer, found in arrays.items()},
-        naming.shortcut,
     )
-    if weights.architecture() is None:
-        raise ValueError(
-            f"{_what(kept)}: it lacks layers of a ResNeXt; found {_few([*map(escape, kept)])}"
-        )
-    return weights
+    if not network.misfits:
+        architecture = _compare(network, shapes)
+        if architecture and (head := naming.modules.get(HEAD)):
+            features = 256 * 2 ** (len(architecture.stage_blocks) - 1)
+            _take_head(network, shapes, prefix + head, features)
+    return network
 
 
-def to_torch(weights: LayerWeights, library: str = NAMINGS[0].library) -> dict[str, np.ndarray]:
+def _compare(network: Network, shapes) -> Architecture | None:
+    """Add what differs from the nearest architecture to the misfits, or return it."""
+    naming, prefix = network.naming, network.prefix
+    # Arrays of these shapes which take no memory.
+    weights = network.weights(lambda name: np.broadcast_to(np.float32(0), shapes[name]))
+    try:
+        architecture = weights.nearest_architecture()
+    except (LookupError, ValueError, ZeroDivisionError) as error:
+        layer = error.args[0] if isinstance(error, KeyError) else "stem_conv"
+        network.misfits.append(f"{prefix}{naming.module(layer)}.weight is missing")
+        return None
+    for layer, kernel in weights.misfits(architecture).items():
+        name = f"{prefix}{naming.module(layer)}.weight"
+        found = shapes.get(name, "is missing")
+        expected = tuple(kernel[axis] for axis in (3, 2, 0, 1)) if len(kernel) == 4 else kernel
+        network.misfits.append(f"{escape(name)} {found}, expected {expected or 'none'}")
+    return None if network.misfits else architecture
+
+
+def _take_head(network: Network, shapes, head: str, features: int) -> None:
+    """Take the classifier: a linear layer of the right name, or the only one in a Sequential."""
+    pattern = re.compile(re.escape(head) + r"(\.\d+)?")
+    found = [name for name in network.others if pattern.fullmatch(name.rpartition(".")[0])]
+    kinds = {name.rpartition(".")[2]: name for name in found}
+    if len(kinds) == len(found) and kinds.keys() <= {"weight", "bias"} and "weight" in kinds:
+        shape = shapes[kinds["weight"]]
+        if len(shape) == 2 and shape[1] == features:
+            network.tensors[HEAD] = kinds
+            network.others[:] = [name for name in network.others if name not in found]
+
+
+def to_torch(weights: LayerWeights, library: str = LIBRARIES[0]) -> dict[str, np.ndarray]:
     """Rename the weights of layers as a library's tensors, and lay them out as PyTorch does.
 
     Args:
         weights: of a ResNeXt.
-        library: one of `NAMINGS`.
+        library: one of `LIBRARIES`.
 
     Raises:
         ValueError: the library has no such network.
@@ -203,7 +347,9 @@ def to_torch(weights: LayerWeights, library: str = NAMINGS[0].library) -> dict[s
         if naming.library == library and fits and None not in modules.values():
             break
     else:
-        raise ValueError(f"{weights.architecture()}: {library} has no names for such a network")
+        raise ValueError(
+            f"naming: {library} has no names for all layers of {weights.architecture()}"
+        )
     tensors = {}
     for layer, arrays in weights.arrays.items():
         for kind, array in zip(_kinds(layer), arrays, strict=True):
@@ -211,10 +357,6 @@ def to_torch(weights: LayerWeights, library: str = NAMINGS[0].library) -> dict[s
         if _is_norm(layer):
             tensors[f"{modules[layer]}.num_batches_tracked"] = np.zeros((), np.int64)
     return tensors
-
-
-def _known(tensor: str, naming: Naming) -> bool:
-    return naming.layer(tensor.rpartition(".")[0]) is not None
 
 
 def _kinds(layer: str) -> tuple[str, ...]:
@@ -228,8 +370,8 @@ def _fits(layer: str, kind: str, shape: tuple[int, ...]) -> bool:
     """Whether a tensor has the rank, and a block's kernel the size, that the layer's has."""
     if kind != "weight" or _is_norm(layer):
         return len(shape) == 1
-    if layer == HEAD or layer.startswith("stem"):
-        return len(shape) == (2 if layer == HEAD else 4)
+    if layer.startswith("stem"):
+        return len(shape) == 4
     return shape[2:] == ((3, 3) if layer.endswith("_conv2") and "_se_" not in layer else (1, 1))
 
 
@@ -237,22 +379,43 @@ def _is_norm(layer: str) -> bool:
     return re.search(r"_bn\d?$", layer) is not None
 
 
-def _what(names: Iterable[str]) -> str:
-    """Say what network tensors belong to, as far as their names tell."""
-    blocks = {match[0] for name in names if (match := re.match(r"layer\d+\.\d+\.", name))}
-    if blocks and not any(".conv3." in name for name in names):
-        return f"a ResNet-{2 * len(blocks) + 2} of basic blocks (two 3x3 convolutions each)"
-    return "tensors of a ResNet of another kind" if blocks else "tensors of another network"
+def _unknown(shapes: Mapping[str, tuple[int, ...]], closest: Network | None) -> str:
+    """Say what network tensors belong to, as far as their names tell, and what does not fit."""
+    known = f"known are the names of {', '.join(LIBRARIES)}"
+    for pattern, what in _OTHERS:
+        if any(re.search(pattern, name) for name in shapes):
+            return f"{what}: {_few(map(escape, shapes))}; {known}"
+    blocks = {match[0] for name in shapes if (match := re.search(r"layer\d+\.\d+\.", name))}
+    what = "a ResNet of another kind" if blocks else "another network" if shapes else "no tensors"
+    if blocks and not any(".conv3." in name for name in shapes):
+        what = f"a ResNet-{2 * len(blocks) + 2}: basic blocks, no groups"
+    if closest:
+        library = closest.naming.library
+        return f"{what}; by the names of {library}, these do not fit: {_few(closest.misfits)}"
+    return f"{what}: {_few(f'{escape(name)} {shape}' for name, shape in shapes.items())}; {known}"
 
 
-def _few(texts: list[str]) -> str:
+def _groups(network: Network) -> list[str]:
+    """What the tensors beside a network are parts of, as far as their names differ from its."""
+    groups: dict[str, None] = {}
+    scope = network.prefix[: network.prefix.rfind("/") + 1]
+    own = network.prefix[len(scope) :].split(".")[:-1]
+    for name in network.others:
+        parts = name[len(scope) :].split(".")
+        same = next((i for i, part in enumerate(own) if parts[i : i + 1] != [part]), len(own))
+        groups[escape(".".join(parts[: same + 1]))] = None
+    return list(groups)
+
+
+def _few(texts: Iterable[str]) -> str:
+    texts = list(texts)
     more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
     return f"{', '.join(texts[:_SHOWN])}{more}"
 
 
 def _to_keras(value: np.ndarray) -> np.ndarray:
     """From (out, in, height, width) to (height, width, in, out), from (out, in) to (in, out)."""
-    axes = {4: (2, 3, 1, 0), 2: (1, 0)}.get(value.ndim)
+    axes: Any = {4: (2, 3, 1, 0), 2: (1, 0)}.get(value.ndim)
     return value.transpose(axes) if axes else value
 
 

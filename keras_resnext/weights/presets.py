@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from keras_resnext.architecture import Architecture, from_timm_name
@@ -106,6 +107,16 @@ PRESETS: dict[str, Checkpoint] = {row[0]: _preset(*row) for row in _ROWS}
 
 TIMM_NAMES = frozenset(name.partition(".")[0] for name in PRESETS)
 """Networks of ours that timm 1.0.31 builds by name."""
+
+
+def list_presets(pattern: str = "*") -> list[str]:
+    """Return the names of published weights, as timm's `list_pretrained` does.
+
+    Args:
+        pattern: with wildcards, such as `"resnext50*"` or `"*.tv2_in1k"`; upper and lower case
+            differ.
+    """
+    return [name for name in PRESETS if fnmatchcase(name, pattern)]
 
 
 def is_recommended(preset: Checkpoint) -> bool:

@@ -1,7 +1,9 @@
-"""Networks written down as their libraries do, and ours with their weights."""
+"""Networks written down as their libraries do, and ours with their weights, both ways."""
 
+import re
 from dataclasses import asdict
 
+import keras
 import numpy as np
 import pytest
 
@@ -9,10 +11,13 @@ from keras_resnext import ResNeXt
 from keras_resnext.architecture import Architecture
 from keras_resnext.models import load_weights
 from keras_resnext.weights.layers import LayerWeights
-from keras_resnext.weights.naming import NAMINGS, from_torch, to_torch
+from keras_resnext.weights.naming import LIBRARIES, NAMINGS, find_network, from_torch, to_torch
 from tests.gradients import relative_error
 from tests.weights import old_networks
 
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="the same under every backend"
+)
 KINDS = [
     dict(),
     dict(stem="deep", shortcut="average_pool"),
@@ -21,75 +26,9 @@ KINDS = [
 ]
 
 
-def network(**arguments):
-    return ResNeXt(
-        **dict(stage_blocks=(1, 2), cardinality=4, stem="imagenet", classes=5) | arguments,
-        input_shape=(None, None, 3),
-        classifier_activation=None,
-    )
-
-
-def images(*shape):
-    return np.random.default_rng(0).normal(size=shape).astype("float32")
-
-
-@pytest.mark.parametrize("arguments", KINDS, ids=str)
-def test_there_and_back(arguments):
-    model = network(**arguments)
-    found = from_torch(to_torch(LayerWeights.of_model(model)))
-    expected = Architecture(**dict(stage_blocks=(1, 2), cardinality=4) | arguments)
-    assert found.architecture() == expected
-    assert found.classes == 5
-    for layer in model.layers:
-        for one, other in zip(found.arrays.pop(layer.name, []), layer.get_weights(), strict=True):
-            np.testing.assert_array_equal(one, other)
-    assert not found.arrays
-
-
-def test_timm_takes_a_whole_state_dict_of_ours():
-    torch = pytest.importorskip("torch")
-    from tests.parity import peers
-
-    model = network(stage_blocks=(1, 2, 1, 1), stem="deep", shortcut="average_pool",
-                    squeeze_excitation=True)  # fmt: skip
-    theirs = peers.ResNet(
-        peers.Bottleneck, (1, 2, 1, 1), num_classes=5, cardinality=4, base_width=4, stem_width=32,
-        stem_type="deep", avg_down=True, block_args=dict(attn_layer="se"),
-    )  # fmt: skip
-    weights = LayerWeights.of_model(model)
-    tensors = {name: torch.from_numpy(value) for name, value in to_torch(weights).items()}
-    theirs.load_state_dict(tensors, strict=True)
-    x = images(2, 45, 52, 3)
-    with torch.no_grad():
-        expected = theirs.eval()(torch.from_numpy(x).permute(0, 3, 1, 2)).numpy()
-    assert relative_error(model.predict(x, verbose=0), expected) < 1e-4
-
-
-@pytest.mark.parametrize("prefix", ["features.", ""])
-def test_the_original_networks_as_converters_from_lua_name_them(prefix):
-    torch = pytest.importorskip("torch")
-    theirs = old_networks.randomize(old_networks.lua())
-    head = "last_linear" if prefix else "10.1"
-    tensors = {
-        name.replace("head", head).replace("features.", prefix): tensor.numpy()
-        for name, tensor in theirs.state_dict().items()
-    }
-    x = images(2, 40, 36, 3)
-    with torch.no_grad():
-        expected = theirs(torch.from_numpy(x).permute(0, 3, 1, 2)).numpy()
-    assert relative_error(logits(from_torch(tensors), x), expected) < 1e-4
-
-
-def test_the_cifar_implementation_with_grouped_1x1_convolutions():
-    torch = pytest.importorskip("torch")
-    theirs = old_networks.randomize(old_networks.GroupedCifar())
-    tensors = {name: tensor.numpy() for name, tensor in theirs.state_dict().items()}
-    weights = from_torch(tensors)
-    assert (weights.architecture().reduce, weights.architecture().stem) == ("grouped", "cifar")
-    x = images(2, 16, 16, 3)
-    with torch.no_grad():
-        expected = theirs(torch.from_numpy(x).permute(0, 3, 1, 2)).numpy()
-    assert relative_error(logits(weights, x), expected) < 1e-4
+def weights_of(**arguments):
+    sizes = dict(stage_blocks=(1, 2), cardinality=4, stem="imagenet", classes=5)
+    return LayerWeights.of_model(ResNeXt(**sizes | arguments, input_shape=(None, None, 3)))
 
 
 def logits(weights, x):
@@ -101,44 +40,215 @@ def logits(weights, x):
         classifier_activation=None,
     )
     load_weights(model, weights, "theirs")
-    return model.predict(x, verbose=0)
+    return keras.ops.convert_to_numpy(model(x, training=False))
 
 
-@pytest.mark.parametrize("naming", NAMINGS, ids=lambda naming: naming.modules["predictions"])
+@pytest.mark.parametrize("arguments", KINDS, ids=str)
+def test_there_and_back(arguments):
+    weights = weights_of(**arguments)
+    found = from_torch(to_torch(weights))
+    expected = Architecture(**dict(stage_blocks=(1, 2), cardinality=4) | arguments)
+    assert found.architecture() == expected
+    assert found.classes == 5
+    assert found.arrays.keys() == weights.arrays.keys()
+    for layer, arrays in weights.arrays.items():
+        for one, other in zip(found.arrays[layer], arrays, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def _timm(**arguments):
+    from tests.parity import peers
+
+    return peers.ResNet(
+        peers.Bottleneck, (1, 2, 1, 1), num_classes=5, cardinality=4, base_width=4, **arguments
+    )
+
+
+def _timm_with_everything():
+    return _timm(stem_width=32, stem_type="deep", avg_down=True, block_args=dict(attn_layer="se"))
+
+
+def _lua(prefix, head):
+    return lambda name: name.replace("head", head).replace("features.", prefix)
+
+
+def _mmpretrain(name):
+    return f"head.{name}" if name.startswith("fc.") else f"backbone.{name}"
+
+
+def _detectron2(name):
+    name = re.sub(r"^(?=conv|bn)", "stem.", name).replace("fc.", "linear.")
+    name = re.sub(r"layer(\d)", lambda match: f"res{int(match[1]) + 1}", name)
+    name = name.replace("downsample.0", "shortcut").replace("downsample.1", "shortcut.norm")
+    return re.sub(r"bn(\d)", r"conv\1.norm", name)
+
+
+PEERS = {
+    # The library, the network, and its tensors' names where the library writes them otherwise.
+    "timm": ("torchvision", _timm_with_everything, str),
+    "mmpretrain": ("mmpretrain", _timm, _mmpretrain),
+    "detectron2": ("detectron2", _timm, _detectron2),
+    "lua": ("lua", old_networks.lua, _lua("features.", "last_linear")),
+    "lua without names": ("lua", old_networks.lua, _lua("", "10.1")),
+    "weiaicunzai": ("weiaicunzai", old_networks.GroupedCifar, str),
+    "prlz77": ("prlz77", old_networks.prlz77, str),
+    "bearpaw": ("prlz77", old_networks.bearpaw, str),
+    "d-x-y": ("d-x-y", old_networks.d_x_y, str),
+    "kuangliu": ("kuangliu", old_networks.kuangliu, str),
+}
+
+
+@pytest.mark.parametrize("peer", PEERS)
+def test_of_a_library_and_back(peer):
+    torch = pytest.importorskip("torch")
+    library, build, named = PEERS[peer]
+    theirs = old_networks.randomize(build())
+    tensors = {named(name): tensor.numpy() for name, tensor in theirs.state_dict().items()}
+    weights = from_torch(tensors)
+    x = np.random.default_rng(0).normal(size=(2, 36, 40, 3)).astype("float32")
+    with torch.no_grad():
+        expected = theirs(torch.from_numpy(x).permute(0, 3, 1, 2)).numpy()
+    assert relative_error(logits(weights, x), expected) < 1e-4
+    again = to_torch(weights, library)
+    if peer != "lua without names":  # it is written by the other names of the same library
+        assert again.keys() == tensors.keys()
+        for name, tensor in again.items():
+            np.testing.assert_array_equal(tensor, tensors[name])
+    if named is str:
+        build().load_state_dict({k: torch.from_numpy(v) for k, v in again.items()}, strict=True)
+
+
+def test_the_first_children_of_a_network():
+    torch = pytest.importorskip("torch")
+    theirs = old_networks.randomize(_timm_with_everything())
+    for count, stages in ((-2, (1, 2, 1, 1)), (6, (1, 2))):
+        children = torch.nn.Sequential(*list(theirs.children())[:count])
+        tensors = {name: tensor.numpy() for name, tensor in children.state_dict().items()}
+        weights = from_torch(tensors)
+        assert (weights.architecture().stage_blocks, weights.classes) == (stages, None)
+        assert to_torch(weights, "sequential").keys() == tensors.keys()
+
+
+@pytest.mark.parametrize("naming", NAMINGS, ids=lambda naming: naming.library)
 def test_every_naming_goes_both_ways(naming):
     layers = ["stem_conv", "stem_conv1", "stage1_block1_conv1", "stage3_block12_bn3", "predictions"]
     modules = {layer: naming.module(layer) for layer in layers}
     assert modules["stage3_block12_bn3"]
     for layer, module in modules.items():
-        assert module is None or naming.layer(module) == layer
-    assert naming.layer("backbone.conv1") is naming.module("stage1_block1_conv4") is None
+        assert module is None or naming.layer(f"a.0.{module}") == ("a.0.", layer)
+    assert naming.module("stage1_block1_conv4") is None
 
 
-@pytest.mark.parametrize("library", {naming.library for naming in NAMINGS})
-def test_written_as_each_library_names_it(library):
-    cifar = "weiaicunzai" in library
-    weights = LayerWeights.of_model(
-        network(stem="cifar" if cifar else "imagenet", reduce="grouped" if cifar else "dense")
-    )
-    found = from_torch(to_torch(weights, library))
-    assert found.architecture() == weights.architecture()
-    with pytest.raises(ValueError, match="has no names for such a network"):
-        to_torch(LayerWeights({"stage1_block1_conv9": []}), library)
+def test_a_network_that_a_library_has_no_names_for():
+    weights = weights_of(squeeze_excitation=True)
+    for library in LIBRARIES:
+        if library not in ("torchvision", "mmpretrain"):
+            with pytest.raises(ValueError, match=f"naming: {library} has no names for all layers"):
+                to_torch(weights, library)
+
+
+def move(*pairs):
+    """Tensors by other names."""
+    return lambda t: {re.sub(*pair, name): t[name] for pair in pairs for name in t}
+
+
+HEAD = {"fc.0.weight": np.zeros((9, 512)), "fc.2.weight": np.zeros((3, 9))}
+FOUND = {
+    # How a trainer keeps the tensors of a network, and what is said.
+    "a wrapper": (move(("^", "model_state_dict/module._orig_mod.encoder.net.0.")), 5, ()),
+    "an average": (
+        move(("^", "state_dict/"), ("^", "state_dict_ema/module.")),
+        5,
+        ["took state_dict_ema.module; it holds state_dict too"],
+    ),
+    "two of a kind": (
+        lambda t: (
+            move(("^", "module.encoder_q."), ("^", "module.encoder_k."))(t)
+            | {"module.queue": np.zeros((3, 4)), "module.queue_ptr": np.zeros(1)}
+        ),
+        5,
+        [
+            "took module.encoder_q; it holds module.encoder_k too",
+            "left out module.encoder_k, module.queue, module.queue_ptr, which a ResNeXt does not",
+        ],
+    ),
+    "a detector": (
+        lambda t: (
+            move(("^backbone.body.fc", "roi_heads.fc"))(move(("^", "backbone.body."))(t))
+            | {"backbone.fpn.inner.0.weight": np.zeros((9, 9, 1, 1)), "rpn.conv.bias": np.zeros(4)}
+        ),
+        None,
+        ["left out roi_heads, backbone.fpn, rpn, which a ResNeXt does not have"],
+    ),
+    "Lightning": (
+        lambda t: (
+            move(("^", "state_dict/net."))(t)
+            | {"state_dict/criterion.weight": np.zeros(5), "optimizer/0/exp_avg": np.zeros((3, 3))}
+        ),
+        5,
+        ["left out criterion, which"],
+    ),
+    "a head in a Sequential": (move((r"^fc\.", "fc.1.")), 5, ()),
+    "a head of two layers": (
+        lambda t: {k: v for k, v in t.items() if k[:3] != "fc."} | HEAD,
+        None,
+        ["left out fc, which"],
+    ),
+    "a head without bias": (lambda t: {k: v for k, v in t.items() if k != "fc.bias"}, 5, ()),
+    "a head of another size": (lambda t: t | {"fc.weight": np.zeros((5, 99))}, None, ["out fc,"]),
+}
+
+
+@pytest.mark.parametrize("kind", FOUND)
+def test_found_whatever_stands_around_it(kind):
+    change, classes, told = FOUND[kind]
+    tensors = to_torch(weights_of(stage_blocks=(1, 1)))
+    changed = change(tensors)
+    network, lines = find_network({name: array.shape for name, array in changed.items()})
+    assert len(lines) == len(told)
+    assert all(text in line for text, line in zip(told, lines, strict=True))
+    weights = network.weights(changed.__getitem__)
+    assert weights.classes == classes
+    assert weights.architecture() == Architecture((1, 1), cardinality=4)
+    np.testing.assert_array_equal(weights.arrays["stage2_block1_bn3"][3],
+                                  tensors["layer2.0.bn3.running_var"])  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda t: t.clear(), "it is empty"),
+        (lambda t: t.clear(), "no tensors: ; known are the names of torchvision, seq"),
         (lambda t: t.pop("bn1.running_var"), "bn1.running_var is missing"),
         (lambda t: t.update({"conv1.bias": t["bn1.bias"]}), r"conv1.bias \(64,\)"),
-        (lambda t: t.update({"fc.weight": t["fc.weight"][0]}), r"fc.weight \(512,\)"),
         (lambda t: t.update({"layer1.0.conv4.weight": t["fc.bias"]}), "layer1.0.conv4.weight"),
-        (lambda t: [t.pop(name) for name in list(t) if "layer1." in name], "lacks layers"),
+        (lambda t: [t.pop(k) for k in list(t) if "layer1." in k], "layer1.0.conv3.weight is miss"),
+        (
+            lambda t: t.update({"layer2.0.conv3.weight": np.zeros((256, 32, 1, 1))}),
+            r"layer2.0.conv3.weight \(256, 32, 1, 1\), expected \(512, 32, 1, 1\)",
+        ),
     ],
 )
 def test_tensors_that_do_not_fit_are_named(change, told):
-    tensors = to_torch(LayerWeights.of_model(network()))
+    tensors = to_torch(weights_of())
     change(tensors)
     with pytest.raises(ValueError, match=told):
         from_torch(tensors)
+
+
+def test_another_network_is_named_for_what_it_is():
+    pytest.importorskip("torch")
+    from tests.peers import load_peers
+
+    timm, torchvision = load_peers()
+    for network, told in (
+        (torchvision.models.resnet18(), r"a ResNet-18: basic blocks, no groups; by the names of "
+         r"torchvision, these do not fit: layer1\.0\.conv1\.weight \(64, 64, 3, 3\), "),
+        (timm.create_model("vit_tiny_patch16_224"), "a vision transformer: cls_token, pos_embed"),
+        (torchvision.models.densenet121(), "a DenseNet: features.conv0.weight"),
+        (timm.create_model("efficientnet_b0"), "an EfficientNet or MobileNet: conv_stem.weight"),
+        (timm.create_model("ecaresnext26t_32x4d"), r"ResNet of another kind; .*\.se\.conv\.weight"),
+        (old_networks.kuangliu(expansion=2), r"kuangliu, .*0.conv3.weight \(128, .* \(256, "),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=told) as caught:
+            find_network({k: tuple(v.shape) for k, v in network.state_dict().items()})
+        assert len(str(caught.value).splitlines()) == 1
