@@ -12,6 +12,8 @@ from keras_resnext.data import Augmentation, normalize
 from keras_resnext.data.augmentation import (
     Blend,
     augment,
+    crop_and_resize,
+    crop_box,
     draw,
     draw_blend,
     draw_boxes,
@@ -21,6 +23,8 @@ from keras_resnext.data.augmentation import (
     shift,
 )
 from keras_resnext.data.trivial import NAMES, transform_one
+from keras_resnext.preprocessing import Preprocessing
+from tests.photographs import photograph
 
 MEAN, STD = (100.0, 120.0, 140.0), (50.0, 60.0, 70.0)
 BLACK = np.array([-2, -2, -2], np.float32)
@@ -171,6 +175,9 @@ def test_draws_decide_everything_and_the_input_is_left_alone():
         ("erasing", 1.5),
         ("mixup", -0.1),
         ("cutmix", math.nan),
+        ("crop_scale", (0.5, 1.5)),
+        ("crop_scale", (0.5,)),
+        ("crop_ratio", (2.0, 1.0)),
         ("small_sizes", (24, 16)),
         ("small_until", (3,)),
     ],
@@ -188,6 +195,56 @@ def test_what_needs_pillow_is_refused_when_asked_for(monkeypatch):
     for options in ({"policy": "trivialaugment"}, {"rotation_degrees": 15}):
         with pytest.raises(ImportError, match=r'needs pillow.*"keras-resnext\[train\]"$'):
             Augmentation(**options)
+
+
+# Random crops of the original image
+
+
+class Given:
+    """Draws given numbers for torchvision, which draws areas and ratios in turns."""
+
+    def __init__(self, uniforms):
+        areas, ratios, (self.down, self.right) = np.split(uniforms, (10, 20))
+        self.pairs = iter(np.stack([areas, ratios], axis=1).ravel().tolist())
+        self.places = iter((self.down, self.right))
+        self.tensor, self.log, self.exp = np.array, np.log, np.exp
+
+    def empty(self, _):
+        return self
+
+    def uniform_(self, low, high):
+        return low + (high - low) * np.float64(next(self.pairs))
+
+    def randint(self, low, high, size):
+        return np.int64(low + (high - low) * next(self.places))
+
+
+@pytest.mark.parametrize("limits", [((0.08, 1), (3 / 4, 4 / 3)), ((0.9, 1), (0.5, 0.6))])
+def test_crops_are_torchvisions(torchvision, monkeypatch, limits):
+    transforms, rng = torchvision.transforms, np.random.default_rng(0)
+    sizes = [(500, 375), (32, 32), (30, 400), (400, 30), (1, 1), *rng.integers(1, 99, (200, 2))]
+    for width, height in sizes:
+        uniforms = rng.random(22)
+        monkeypatch.setattr(transforms.transforms, "torch", Given(uniforms))
+        image = Image.new("L", (int(width), int(height)))
+        top, left, h, w = transforms.RandomResizedCrop.get_params(image, *map(list, limits))
+        found = crop_box(int(width), int(height), uniforms, *limits)
+        assert found == (left, top, left + w, top + h)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_cropped_and_resized_images_are_torchvisions(torchvision, interpolation):
+    augmentation, rng = Augmentation(crop_scale=(0.08, 1.0)), np.random.default_rng(1)
+    mode = torchvision.transforms.InterpolationMode(interpolation)
+    for image in (photograph("china"), Image.fromarray(pixels(32, 32, 3))):
+        for uniforms in rng.random((5, 22)):
+            left, top, right, bottom = crop_box(*image.size, uniforms, (0.08, 1), (3 / 4, 4 / 3))
+            expected = torchvision.transforms.functional.resized_crop(
+                image, top, left, bottom - top, right - left, [64, 64], mode
+            )
+            resized = Preprocessing(64, 73, interpolation)
+            found = crop_and_resize(image, augmentation, uniforms, resized)
+            np.testing.assert_array_equal(found, expected)
 
 
 # Erasing

@@ -5,12 +5,22 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
-from keras_resnext.data import Augmentation, Batches, SharedEvaluation, batches, normalize
+from keras_resnext.data import (
+    Augmentation,
+    Batches,
+    ImageFiles,
+    SharedEvaluation,
+    Split,
+    batches,
+    normalize,
+)
 from tests.data.conftest import random_split
 
 EVERYTHING = Augmentation(2, True, 15, policy="trivialaugment", erasing=0.5)
 MIXUP, CUTMIX = replace(EVERYTHING, mixup=0.4), Augmentation(cutmix=1.0)
+CROPS = replace(MIXUP, crop_scale=(0.08, 1.0))
 
 
 def make(dataset, **arguments):
@@ -144,6 +154,54 @@ def test_images_are_small_until_their_epoch(dataset):
     expected = images.reshape(8, 2, 4, 2, 4, 3).mean(axis=(2, 4))
     np.testing.assert_allclose(small.batch(0, 0)[0], expected, atol=1e-5)
     np.testing.assert_array_equal(small.batch(0, 0)[1], labels)
+
+
+# Files
+
+
+@pytest.fixture
+def files(dataset, tmp_path):
+    """The same data set, its training images in files."""
+    paths = [str(tmp_path / f"{number}.png") for number in range(50)]
+    for path, image in zip(paths, dataset.train.images, strict=True):
+        Image.fromarray(image).save(path)
+    images = ImageFiles(paths, dataset.preprocessing)
+    train = Split(images, dataset.train.labels, dataset.train.superclass_labels)
+    return replace(dataset, train=train)
+
+
+@pytest.mark.parametrize("augmentation", [None, MIXUP, CROPS])
+def test_files_make_the_batches_that_arrays_make(dataset, files, augmentation):
+    arrays, lazy = (make(each, augmentation=augmentation) for each in (dataset, files))
+    for index in (*range(7), 2):
+        assert_same(lazy[index], arrays.batch(0, index))
+    if augmentation:
+        assert not np.array_equal(lazy.batch(0, 0)[0], make(dataset).batch(0, 0)[0])
+
+
+def test_damaged_files_give_way_to_their_neighbors(dataset, files, capsys):
+    for number in (7, 8, 49):
+        path = files.train.images.paths[number]
+        with open(path, "r+b") as file:
+            file.truncate(100)
+    used = [*range(7), 9, 9, *range(9, 49), 0]
+    replaced = replace(dataset, train=dataset.train.take(np.array(used)))
+    for epoch in range(2):
+        found, expected = (make(each, augmentation=CROPS) for each in (files, replaced))
+        for index in range(7):
+            assert_same(found.batch(epoch, index), expected.batch(epoch, index))
+    assert files.train.labels_of().tolist() == replaced.train.labels.tolist()
+    told = capsys.readouterr().out.splitlines()
+    assert sorted(line.split("/")[-1].split(":")[0] for line in told) == [
+        "49.png",
+        "7.png",
+        "8.png",
+    ]
+    assert all(line.endswith("; the next image takes its place") for line in told)
+    for path in files.train.images.paths:
+        open(path, "w").close()
+    with pytest.raises(OSError, match=r"none of the images from .*/3\.png on can be read"):
+        files.train.images[3]
 
 
 # Shards
