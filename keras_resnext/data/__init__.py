@@ -4,14 +4,14 @@ import os
 from collections.abc import Sequence
 
 from keras_resnext.data.augmentation import Augmentation
-from keras_resnext.data.batches import Batches, RestOfEpoch, SharedEvaluation
+from keras_resnext.data.batches import Batches, SharedEvaluation
 from keras_resnext.data.cifar100 import load_cifar100
 from keras_resnext.data.dataset import Dataset, DatasetError, Split, safe_name, write_examples
 from keras_resnext.data.decoding import ImageFiles, decode_files, image_to_square
 from keras_resnext.data.demo import load_demo
 from keras_resnext.data.image_folder import find_images, load_image_folder
 from keras_resnext.data.imagenet import load_imagenet
-from keras_resnext.preprocessing import Preprocessing, normalize
+from keras_resnext.preprocessing import Preprocessing
 
 DATASETS: tuple[str, ...] = ("cifar100", "demo", "folder", "imagenet")
 
@@ -22,14 +22,12 @@ __all__ = [
     "Dataset",
     "DatasetError",
     "ImageFiles",
-    "RestOfEpoch",
     "SharedEvaluation",
     "Split",
     "decode_files",
     "find_images",
     "image_to_square",
     "load_dataset",
-    "normalize",
     "safe_name",
     "write_examples",
 ]
@@ -45,13 +43,11 @@ def load_dataset(
 
     Args:
         name: one of `DATASETS`: "cifar100"; "demo", a small synthetic set; "folder", images of
-            your own, as `load_image_folder` reads them; or "imagenet", as `load_imagenet` does.
-        data_dir: for "cifar100" the official python archive, its unpacked folder, or the folder it
-            lies in; None takes it from TensorFlow Datasets. For "folder" and "imagenet" the folder
-            of the images.
+            your own; or "imagenet".
+        data_dir: as of `load_cifar100`, `load_image_folder` or `load_imagenet`.
         preprocessing: for "folder" and "imagenet", how to bring images to one size
             (`whole_image(224)`, for instance); None for the others, whose size is fixed.
-        class_names: for "imagenet", as of `load_imagenet`; the others have their own.
+        class_names: for "imagenet", as of `load_imagenet`.
 
     Raises:
         ValueError: the name is unknown, or an argument is missing, or given where none is taken.
@@ -60,24 +56,18 @@ def load_dataset(
     """
     if name not in DATASETS:
         raise ValueError(f"dataset: expected one of {', '.join(DATASETS)}, got {name!r}")
-    if name in ("folder", "imagenet"):
-        if data_dir is None:
-            raise ValueError(f"data_dir: {name!r} reads image files; expected their folder")
-        if preprocessing is None:
-            raise ValueError(
-                f"preprocessing: {name!r} needs the size to bring its images to; expected "
-                "whole_image(224), for instance"
-            )
-        if name == "imagenet":
-            return load_imagenet(data_dir, preprocessing, class_names)
-        return load_image_folder(data_dir, preprocessing)
-    if preprocessing is not None:
-        raise ValueError(
-            f"preprocessing: the images of {name!r} have a fixed size; expected None, "
-            f"got {preprocessing!r}"
-        )
-    if name == "cifar100":
-        return load_cifar100(data_dir)
-    if data_dir is not None:
-        raise ValueError(f"data_dir: 'demo' is synthetic and reads none, got {data_dir!r}")
-    return load_demo()
+    if name in ("cifar100", "demo"):
+        if preprocessing is not None:
+            raise ValueError(f"preprocessing: {name!r} has its own; expected None")
+        if name == "cifar100":
+            return load_cifar100(data_dir)
+        if data_dir is not None:
+            raise ValueError(f"data_dir: 'demo' is synthetic and reads none, got {data_dir!r}")
+        return load_demo()
+    if data_dir is None:
+        raise ValueError(f"data_dir: {name!r} reads image files; expected their folder")
+    if preprocessing is None:
+        raise ValueError(f"preprocessing: expected how to resize, whole_image(224) for {name!r}")
+    if name == "imagenet":
+        return load_imagenet(data_dir, preprocessing, class_names)
+    return load_image_folder(data_dir, preprocessing)

@@ -1,7 +1,6 @@
 """Augmentation of training images, each by its own random draw: the same on every backend.
 
-Keras' layers draw by a generator of the backend's own, some of them once per batch; see the single
-functions for what else they do differently.
+Keras' layers draw by a generator of the backend's own, some of them once per batch.
 """
 
 import math
@@ -160,16 +159,11 @@ def draw(
 def draw_boxes(
     count: int, height: int, width: int, probability: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draw a rectangle to erase for each image.
+    """Draw a rectangle to erase for each image, int (B, 4), zeros where there is none.
 
-    The distribution is that of `torchvision.transforms.RandomErasing` with its defaults: area
-    uniform in 2 to 33 % of the image, aspect (height to width) log-uniform in 0.3 to 3.3, drawn
-    again up to ten times until the rectangle fits. `keras.layers.RandomErasing` draws height and
-    width independently.
-
-    Returns:
-        int (B, 4): top, left, height and width, in pixels; zeros where nothing is erased, which is
-        the case with probability 1 - `probability`.
+    The distribution is that of `torchvision.transforms.RandomErasing` with its defaults: area and
+    aspect (height to width) uniform and log-uniform, up to ten times until the rectangle fits.
+    `keras.layers.RandomErasing` draws height and width independently.
     """
     lowest, highest = (math.log(aspect) for aspect in ERASED_ASPECTS)
     areas = height * width * rng.uniform(*ERASED_AREAS, (ATTEMPTS, count))
@@ -184,27 +178,15 @@ def draw_boxes(
 
 
 def crop_box(
-    width: int,
-    height: int,
-    uniforms: np.ndarray,
-    scale: tuple[float, float],
-    ratio: tuple[float, float],
+    width: int, height: int, uniforms: np.ndarray, augmentation: Augmentation
 ) -> tuple[int, int, int, int]:
-    """Choose what to crop of an image, as `torchvision.transforms.RandomResizedCrop`.
+    """Return left, top, right and bottom of a crop, as `torchvision.transforms.RandomResizedCrop`.
 
-    The area is uniform in `scale`, width to height is log-uniform in `ratio`, up to ten times until
-    the rectangle fits; else it is the largest at the center whose ratio is allowed.
-
-    Args:
-        width: of the image, in pixels.
-        height: of the image, in pixels.
-        uniforms: float (22,), 0 to 1: ten each for area and ratio, one each for top and left.
-        scale: least and largest share of the image's area.
-        ratio: least and largest ratio of width to height.
-
-    Returns:
-        Left, top, right and bottom, in pixels.
+    Area and ratio are uniform and log-uniform, up to ten times until the rectangle fits; else it is
+    the largest at the center whose ratio is allowed. Of `uniforms`, float (22,), ten each are for
+    area and ratio, one each for top and left.
     """
+    scale, ratio = augmentation.crop_scale or (1, 1), augmentation.crop_ratio
     areas, ratios, (down, right) = np.split(uniforms, (ATTEMPTS, 2 * ATTEMPTS))
     lowest, highest = math.log(ratio[0]), math.log(ratio[1])
     for area, position in zip(areas, ratios, strict=True):
@@ -214,11 +196,8 @@ def crop_box(
         if 0 < w <= width and 0 < h <= height:
             left, top = int(right * (width - w + 1)), int(down * (height - h + 1))
             return left, top, left + w, top + h
-    w, h = width, height
-    if width / height < ratio[0]:
-        h = max(1, round(width / ratio[0]))
-    elif width / height > ratio[1]:
-        w = max(1, round(height * ratio[1]))
+    w = max(1, min(width, round(height * ratio[1])))
+    h = max(1, min(height, round(width / ratio[0])))
     left, top = (width - w) // 2, (height - h) // 2
     return left, top, left + w, top + h
 
@@ -226,38 +205,20 @@ def crop_box(
 def crop_and_resize(
     image: "PILImage", augmentation: Augmentation, uniforms: np.ndarray, resized: Preprocessing
 ) -> "PILImage":
-    """Crop an image by `crop_box`, and resize that to the size, with the interpolation, given.
-
-    Equal to `torchvision.transforms.functional.resized_crop` of a PIL image and the same box.
-    """
+    """Crop by `crop_box` and resize, equal to torchvision's `resized_crop` of PIL images."""
     from PIL import Image
 
-    assert augmentation.crop_scale is not None
-    box = crop_box(*image.size, uniforms, augmentation.crop_scale, augmentation.crop_ratio)
+    cropped = image.crop(crop_box(*image.size, uniforms, augmentation))
     size = resized.image_size, resized.image_size
-    return image.crop(box).resize(size, Image.Resampling[resized.interpolation.upper()])
+    return cropped.resize(size, Image.Resampling[resized.interpolation.upper()])
 
 
 def augment(
     images: np.ndarray, augmentation: Augmentation, draws: Draws, mean: RGB, std: RGB
 ) -> np.ndarray:
-    """Normalize and augment resized images, each by its own draw.
-
-    Args:
-        images: uint8 (B, H, W, 3).
-        augmentation: what `draws` were drawn for.
-        draws: of these images.
-        mean: per channel, in pixel units (0 to 255).
-        std: per channel, in pixel units.
-
-    Returns:
-        float32 (B, H, W, 3), normalized.
-    """
-    padding = augmentation.crop_padding
-    black = augmentation.padding_color == "black"
+    """Normalize and augment resized images, uint8 (B, H, W, 3) to float32, each by its own draw."""
+    padding, black = augmentation.crop_padding, augmentation.padding_color == "black"
     color = np.zeros(3, np.uint8) if black else np.rint(mean).astype(np.uint8)
-    fill = normalize(color[None], mean, std)[0] if black else np.zeros(3, np.float32)
-
     pixels = mirror(images, draws.flipped) if augmentation.flip else images
     if augmentation.needs_pixels:
         # Torchvision's reference crops before the policy, too.
@@ -268,6 +229,7 @@ def augment(
             pixels = trivial.rotate(pixels, draws.degrees, color)
     result = normalize(pixels, mean, std)
     if padding and not augmentation.needs_pixels:
+        fill = normalize(color[None], mean, std)[0] if black else np.zeros(3, np.float32)
         result = shift(result, padding, draws.tops, draws.lefts, fill)
     if augmentation.erasing:
         for image, (top, left, height, width) in zip(result, draws.boxes, strict=True):
@@ -287,19 +249,9 @@ def mirror(images: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 def shift(
     images: np.ndarray, padding: int, tops: np.ndarray, lefts: np.ndarray, fill: np.ndarray
 ) -> np.ndarray:
-    """Pad each image on all sides and crop a window of its size, at its own place.
+    """Pad images (B, H, W, C) with the color `fill`, and crop each at its own place.
 
     `keras.layers.RandomCrop` draws one place for the whole batch.
-
-    Args:
-        images: uint8 or float32 (B, H, W, C).
-        padding: pixels added on each side.
-        tops: int (B,), first row of each window, 0 to 2 * padding.
-        lefts: int (B,), first column of each window, 0 to 2 * padding.
-        fill: (C,), the color of the padding, in the dtype of `images`.
-
-    Returns:
-        (B, H, W, C), a copy.
     """
     count, height, width, channels = images.shape
     # Pixels are merged with their channels, so that a row of a window is one run of memory.
@@ -314,15 +266,10 @@ def shift(
 
 
 class Blend(NamedTuple):
-    """How one batch is mixed.
+    """How one batch is mixed."""
 
-    Attributes:
-        weight: of an image's own label, 0 to 1; the rest is its neighbor's.
-        box: CutMix: what is pasted, as rows and columns. None: pixels are averaged by `weight`.
-    """
-
-    weight: float
-    box: tuple[slice, slice] | None = None
+    weight: float  # of an image's own label, 0 to 1; the rest is its neighbor's
+    box: tuple[slice, slice] | None = None  # pasted rows and columns; None: pixels are averaged
 
 
 def draw_blend(
@@ -350,16 +297,7 @@ def _around_a_pixel(size: int, share: float, rng: np.random.Generator) -> slice:
 
 
 def mix(images: np.ndarray, labels: np.ndarray, blend: Blend) -> tuple[np.ndarray, np.ndarray]:
-    """Mix each sample with the one before it.
-
-    Args:
-        images: float32 (1 + B, H, W, C): the neighbor of the first, then the samples to mix.
-        labels: float32 (1 + B, classes), likewise.
-        blend: how.
-
-    Returns:
-        float32 (B, H, W, C) and (B, classes), copies.
-    """
+    """Mix each sample with the one before it: of 1 + B images and one-hot labels, return B."""
     if blend.box is None:
         mixed = _average(images, blend.weight)
     else:
@@ -375,14 +313,7 @@ def _average(values, weight):
 
 
 def reduce_size(images: np.ndarray, size: int) -> np.ndarray:
-    """Reduce images by averaging: each new pixel is the mean of the area that it covers.
-
-    Args:
-        images: float32 (B, H, W, C), H and W at least `size`.
-        size: height and width of the result, in pixels.
-
-    Returns:
-        float32 (B, size, size, C).
+    """Reduce images (B, H, W, C) to `size`: each new pixel is the mean of the area it covers.
 
     Raises:
         ValueError: the images are smaller.

@@ -1,9 +1,9 @@
 """The one way data reaches `fit`, `evaluate` and `predict`, on every backend."""
 
+import copy
 import math
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 
 import keras
 import numpy as np
@@ -19,21 +19,19 @@ from keras_resnext.data.augmentation import (
     reduce_size,
 )
 from keras_resnext.data.dataset import Dataset, Split
-from keras_resnext.data.decoding import ImageFiles, pool
-from keras_resnext.data.trivial import each
+from keras_resnext.data.decoding import ImageFiles, pool, read
 
 # Bytes of pixels worked on at a time. Intermediate arrays then stay in the cache and in memory that
 # malloc keeps: a whole batch at a time takes three times as long, nearly all of it in page faults.
 CHUNK = 16 * 32 * 32 * 3
+PREFETCHED = 4  # batches
 
 
 class Batches(keras.utils.PyDataset):
-    """Normalized, shuffled and augmented batches of a split.
-
-    Image files are decoded and augmented on threads, one for each core, ahead of training.
+    """Normalized, shuffled and augmented batches of a split, prepared ahead on threads.
 
     A batch is a pure function of (seed, epoch, index): all backends see the same batches, and a
-    run resumed at epoch k with `first_epoch=k` sees those it would have seen. `fit` advances the
+    run resumed at epoch k after `set_epoch(k)` sees those it would have seen. `fit` advances the
     epoch. Within the first `fit` the count is exact; before a further `fit` on the same object
     call `set_epoch`, since a recompiled model makes Keras look at the data once more.
 
@@ -46,17 +44,15 @@ class Batches(keras.utils.PyDataset):
         dataset: gives mean and standard deviation, and the number of classes.
         batch_size: samples per batch, of all shards together; the last may be smaller.
         shuffle: a new order every epoch.
-        augmentation: what may happen to an image; None: nothing.
-        one_hot: labels are a row of zeros with a one at the class, as they are where images are
-            mixed.
+        augmentation: what may happen to an image.
+        one_hot: labels are one-hot, as they always are where images are mixed.
         drop_remainder: leave out a smaller last batch.
         shard: (index, count): give the index-th of count equal parts of each batch only, in order.
             Together the parts are the batch that (0, 1) gives, bit by bit.
         seed: of order and augmentation.
-        first_epoch: the epoch that the first pass counts as.
         data_format: "channels_last", "channels_first", or None for Keras' configured one.
-        workers: batches prepared at the same time, ahead; 0 prepares each when asked.
-        prefetch: batches prepared ahead, at most.
+        workers: batches prepared at the same time; 0 prepares each when asked. Image files are
+            decoded by a thread for each core in any case.
 
     Raises:
         ValueError: an argument is out of range, there is no batch to give, or a batch does not
@@ -75,10 +71,8 @@ class Batches(keras.utils.PyDataset):
         drop_remainder: bool = False,
         shard: tuple[int, int] = (0, 1),
         seed: int = 0,
-        first_epoch: int = 0,
         data_format: str | None = None,
         workers: int = 1,
-        prefetch: int = 4,
     ):
         # Keras' own worker threads keep batches drawn for shape inference and hand them out again
         # in the first epoch, so they stay off; `_ahead` prepares batches instead.
@@ -86,9 +80,7 @@ class Batches(keras.utils.PyDataset):
         for name, value, least in (
             ("batch_size", batch_size, 1),
             ("seed", seed, 0),
-            ("first_epoch", first_epoch, 0),
             ("workers", workers, 0),
-            ("prefetch", prefetch, 1),
         ):
             if value < least:
                 raise ValueError(f"{name}: expected a whole number >= {least}, got {value!r}")
@@ -123,52 +115,38 @@ class Batches(keras.utils.PyDataset):
         self._channels_first = data_format == "channels_first"
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
         self._pool = ThreadPoolExecutor(workers, "batches") if workers else None
-        self._prefetch = prefetch
         self._ahead: dict[tuple[int, int], Future] = {}
         self._drawn: set[int] = set()
-        self._epoch = first_epoch
+        self._epoch = self._first_step = 0
         self._pass_begun = False
         self._fit_begun = False
 
     def __len__(self):
-        return self._length
-
-    @property
-    def samples(self) -> int:
-        """Samples of the split."""
-        return len(self._split)
-
-    @property
-    def epoch(self) -> int:
-        """The epoch that `batches[i]` belongs to now."""
-        return self._epoch
+        return self._length - self._first_step
 
     def set_epoch(self, epoch: int) -> None:
         """Make `batches[i]` belong to `epoch`. Call it between passes, not within one."""
         self._epoch = epoch
 
-    def from_step(self, epoch: int, step: int) -> "RestOfEpoch":
+    def from_step(self, epoch: int, step: int) -> "Batches":
         """Return the batches of `epoch` from `step` on: the rest of an interrupted epoch."""
-        return RestOfEpoch(self, epoch, step)
+        rest = copy.copy(self)
+        rest._epoch, rest._first_step, rest._drawn = epoch, step, set()
+        return rest
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        self._refuse_shuffling_by_keras(index)
-        return self.prefetched(self._epoch, index)
-
-    def _refuse_shuffling_by_keras(self, index):
+        """Return what `batch` does, and have threads prepare the batches after it."""
         if self._pass_begun and index and index - 1 not in self._drawn:
             raise ValueError(
                 "shuffle: fit draws the batches in an order of its own, which differs from run to "
                 "run; expected fit(..., shuffle=False). Batches(shuffle=True) shuffles the samples"
             )
         self._drawn.add(index)
-
-    def prefetched(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return what `batch` does, and have threads prepare the batches after it."""
+        epoch, index = self._epoch, self._first_step + index
         if self._pool is None:
             return self.batch(epoch, index)
         ready = self._ahead.pop((epoch, index), None)
-        wanted = range(index + 1, min(index + 1 + self._prefetch, self._length))
+        wanted = range(index + 1, min(index + 1 + PREFETCHED, self._length))
         kept = {}
         for key in ((epoch, i) for i in wanted):
             kept[key] = self._ahead.get(key) or self._pool.submit(self.batch, *key)
@@ -188,13 +166,10 @@ class Batches(keras.utils.PyDataset):
         """
         if not 0 <= index < self._length:
             raise IndexError(f"index: expected 0 to {self._length - 1}, got {index}")
-        first = index * self._batch_size
+        first, augmentation = index * self._batch_size, self._augmentation
         count = min(self._batch_size, len(self._split) - first)
         rows = self._rows(count)
-        samples = first + rows
-        if self._shuffle:
-            samples = self._permutation(epoch)[samples]
-        augmentation = self._augmentation
+        samples = self._permutation(epoch)[first + rows] if self._shuffle else first + rows
         # Drawn for the whole batch, so that no image depends on how many parts there are.
         rng = np.random.default_rng([self._seed, epoch, 1 + index])
         height, width = self._split.images.shape[1:3]
@@ -210,27 +185,20 @@ class Batches(keras.utils.PyDataset):
         return (images.transpose(0, 3, 1, 2) if self._channels_first else images), labels
 
     def _images(self, samples: np.ndarray, draws: Draws) -> np.ndarray:
-        """Read and augment images by their draws, files on threads."""
         source, how, augmentation = self._split.images, self._preprocessing, self._augmentation
 
-        def crop(image, i):
-            return crop_and_resize(image, augmentation, draws.crops[i], how)
-
         def work(start: int) -> None:
+            def crop(image, i):
+                return crop_and_resize(image, augmentation, draws.crops[start + i], how)
+
             part = slice(start, start + chunk)
-            if isinstance(source, ImageFiles):
-                cropped = partial(crop, i=start) if augmentation.crop_scale else None
-                pixels = source.read(samples[start], cropped)[None]
-            else:
-                pixels = source[samples[part]]
-                if augmentation.crop_scale:
-                    pixels = each(pixels, lambda image, i: crop(image, start + i))
+            pixels = read(source, samples[part], crop if augmentation.crop_scale else None)
             images[part] = augment(pixels, augmentation, draws.take(part), how.mean, how.std)
 
         images = np.empty((len(samples), *source.shape[1:]), np.float32)
-        files = isinstance(source, ImageFiles)
-        chunk = 1 if files else max(1, CHUNK // math.prod(source.shape[1:]))
-        deque((pool().map if files else map)(work, range(0, len(samples), chunk)), maxlen=0)
+        chunk = max(1, CHUNK // math.prod(source.shape[1:]))
+        run = pool().map if isinstance(source, ImageFiles) else map
+        deque(run(work, range(0, len(samples), chunk)), maxlen=0)
         return images
 
     def _rows(self, count):
@@ -263,22 +231,6 @@ class Batches(keras.utils.PyDataset):
         self._pass_begun = False
 
 
-class RestOfEpoch(keras.utils.PyDataset):
-    """The batches of `epoch` from `first_step` on, the same that a whole epoch gives there."""
-
-    def __init__(self, batches: Batches, epoch: int, first_step: int):
-        super().__init__()
-        self._batches = batches
-        self._epoch = epoch
-        self._first_step = first_step
-
-    def __len__(self):
-        return len(self._batches) - self._first_step
-
-    def __getitem__(self, index):
-        return self._batches.prefetched(self._epoch, self._first_step + index)
-
-
 class SharedEvaluation(keras.utils.PyDataset):
     """One process's part of each batch of an evaluation, whatever the number of samples.
 
@@ -297,7 +249,8 @@ class SharedEvaluation(keras.utils.PyDataset):
         self._batches = batches
         self._replicas = replicas
         self._shard = shard
-        self._weight = (batches.samples + -batches.samples % replicas) / batches.samples
+        samples = len(batches._split)
+        self._weight = (samples + -samples % replicas) / samples
 
     def __len__(self):
         return len(self._batches)
@@ -314,6 +267,4 @@ class SharedEvaluation(keras.utils.PyDataset):
         part, parts = self._shard
         size = len(images) // parts
         own = slice(part * size, (part + 1) * size)
-        if self._weight == 1:
-            return images[own], labels[own]
         return images[own], labels[own], weights[own]

@@ -42,8 +42,7 @@ CONTENT = {
     "names": "7f2db07db725d79f93555bfe97a424360a2c80ba4792e4b5b26e20eedd9bd8c5",
 }
 
-Names = tuple[str, ...]
-Source = tuple[Split, Split, Names, Names]  # train, test, classes, superclasses
+Source = tuple[Split, Split, tuple[str, ...], tuple[str, ...]]  # the names of both kinds of class
 
 
 def load_cifar100(data_dir: str | os.PathLike | None = None) -> Dataset:
@@ -51,19 +50,13 @@ def load_cifar100(data_dir: str | os.PathLike | None = None) -> Dataset:
 
     Images are sorted by their content and checked against the SHA-256 of the official set, so that
     split and batches are the same whatever the source. The validation part is 50 training images
-    per class, chosen once by a fixed seed that has nothing to do with the seed of training.
-
-    The official training set holds 14 images twice, 9 of them under two different labels; none is
-    in the validation part, so no image is both trained and validated on. The test set holds 2
-    twice, and 10 of its images are training images too: left as they are, since published
-    accuracies include them.
+    per class, chosen by a fixed seed, none of those 14 that the official set holds twice. That 10
+    test images are training images too is left as it is: published accuracies include them. Mean
+    and standard deviation are those of the ResNeXt authors' code.
 
     Args:
         data_dir: the official python archive (of any compression), its unpacked folder, or the
             folder it lies in; None: by TensorFlow Datasets.
-
-    Returns:
-        The data set; mean and standard deviation are those of the ResNeXt authors' code.
 
     Raises:
         DatasetError: the data is not there, damaged, incomplete or of another data set.
@@ -84,16 +77,14 @@ def load_cifar100(data_dir: str | os.PathLike | None = None) -> Dataset:
         if (found := hashlib.sha256(content).hexdigest()) != CONTENT[what]:
             raise DatasetError(
                 f"data_dir: the {what} from {data_dir or 'TensorFlow Datasets'} are not those of "
-                f"CIFAR-100 (SHA-256 of the content {found}, expected {CONTENT[what]}): damaged, "
-                f"or changed. {ADVICE}"
+                f"CIFAR-100 (SHA-256 {found}, expected {CONTENT[what]}). {ADVICE}"
             )
     chosen = [rows[:VALIDATION_PER_CLASS] for rows in ranked(keys, training.labels).values()]
-    held_out = np.zeros(len(training), bool)
-    held_out[np.concatenate(chosen)] = True
+    held_out = np.sort(np.concatenate(chosen))
     return Dataset(
         name="cifar100",
-        train=training.take(np.flatnonzero(~held_out)),
-        validation=training.take(np.flatnonzero(held_out)),
+        train=training.take(np.setdiff1d(np.arange(len(training)), held_out)),
+        validation=training.take(held_out),
         test=test,
         class_names=class_names,
         superclass_names=superclass_names,
@@ -102,24 +93,18 @@ def load_cifar100(data_dir: str | os.PathLike | None = None) -> Dataset:
 
 
 def read_official(path: Path) -> Source:
-    """Read the official python files, wherever in `path` they are. Nothing is written to disk.
-
-    Args:
-        path: the archive, its unpacked folder, the folder of its three files, or a folder that
-            holds one of these.
+    """Read the official python files from an archive, its unpacked folder, or the folder of either.
 
     Raises:
         DatasetError: they are not there, or not the official ones.
     """
     contents: dict[str, bytes] = {}
     for name, content in _files(path):
-        expected = FILES[name][1]
         found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        if found != expected:
-            # The first wall: no byte is unpickled unless the file is the official one.
+        if found != FILES[name][1]:  # the first wall: before anything is unpickled
             raise DatasetError(
                 f"data_dir: {name} in {path} is not the official file (MD5 {found}, expected "
-                f"{expected}): damaged, incomplete or changed. Nothing of it was used. {ADVICE}"
+                f"{FILES[name][1]}): damaged, incomplete or changed. {ADVICE}"
             )
         contents[name] = content
     if missing := [name for name in FILES if name not in contents]:
@@ -127,15 +112,15 @@ def read_official(path: Path) -> Source:
     train, test, meta = (load_arrays(contents[name]) for name in FILES)
     names = (meta[key] for key in (b"fine_label_names", b"coarse_label_names"))
     classes, superclasses = (tuple(name.decode() for name in each) for each in names)
-    return _split(train), _split(test), classes, superclasses
+    keys = b"data", b"fine_labels", b"coarse_labels"
+    training, testing = (_split(*(part[key] for key in keys)) for part in (train, test))
+    return training, testing, classes, superclasses
 
 
-def _split(content: dict[bytes, Any]) -> Split:
-    return Split(
-        np.ascontiguousarray(content[b"data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)),
-        np.array(content[b"fine_labels"], np.int32),
-        np.array(content[b"coarse_labels"], np.int32),
-    )
+def _split(images, *labels) -> Split:
+    if images.ndim == 2:  # the official files have one row per image, channels first
+        images = images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return Split(np.ascontiguousarray(images), *(np.array(each, np.int32) for each in labels))
 
 
 def _files(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -187,22 +172,16 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def load_arrays(content: bytes) -> Any:
-    """Unpickle plain values and NumPy arrays; strings of Python 2 become bytes.
-
-    Raises:
-        pickle.UnpicklingError: it names any other class or function; nothing of it is run.
-    """
+    """Unpickle plain values and NumPy arrays; anything else is a pickle.UnpicklingError."""
     return _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
 
 
 def read_tfds() -> Source:
     """Read CIFAR-100 by TensorFlow Datasets, which downloads it once and keeps it prepared.
 
-    Without network, TensorFlow Datasets would try for minutes: the server is asked first.
-
     Raises:
         DatasetError: nothing is prepared and the server cannot be reached.
-        ImportError: TensorFlow Datasets or TensorFlow is missing; the message names the extra.
+        ImportError: TensorFlow Datasets or TensorFlow is missing.
     """
     try:
         import tensorflow
@@ -218,7 +197,7 @@ def read_tfds() -> Source:
             tensorflow.config.set_visible_devices([], "GPU")
     builder = tfds.builder("cifar100")
     if not builder.is_prepared():
-        try:
+        try:  # TensorFlow Datasets would try for minutes
             urllib.request.urlopen(SERVER, timeout=5).close()
         except OSError as error:
             raise DatasetError(
@@ -229,13 +208,7 @@ def read_tfds() -> Source:
         config = tfds.download.DownloadConfig(try_download_gcs=False)
         builder.download_and_prepare(download_config=config)
     parts = tfds.as_numpy(builder.as_dataset(batch_size=-1))
-    train, test = (
-        Split(
-            parts[part]["image"],
-            parts[part]["label"].astype(np.int32),
-            parts[part]["coarse_label"].astype(np.int32),
-        )
-        for part in ("train", "test")
-    )
-    features = builder.info.features
-    return train, test, tuple(features["label"].names), tuple(features["coarse_label"].names)
+    keys = "image", "label", "coarse_label"
+    train, test = (_split(*(parts[part][key] for key in keys)) for part in ("train", "test"))
+    classes, superclasses = (tuple(builder.info.features[key].names) for key in keys[1:])
+    return train, test, classes, superclasses

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,12 +28,12 @@ class Split:
     """One part of a data set.
 
     Attributes:
-        images: uint8 (N, H, W, 3), RGB: an array, or files that are decoded when indexed.
+        images: uint8 (N, H, W, 3), RGB: an array, or `ImageFiles`, decoded when indexed.
         labels: int32 (N,), indices into `Dataset.class_names`.
         superclass_labels: int32 (N,), indices into `Dataset.superclass_names`.
     """
 
-    images: np.ndarray | ImageFiles
+    images: Any
     labels: np.ndarray
     superclass_labels: np.ndarray
 
@@ -55,8 +56,7 @@ class Split:
 
     def take(self, indices: np.ndarray) -> "Split":
         """Copy the samples at `indices`, in that order; files are not decoded."""
-        files = isinstance(self.images, ImageFiles)
-        images = self.images.take(indices) if files else self.images[indices]
+        images = self.images.take(indices, axis=0)
         return Split(images, self.labels[indices], self.superclass_labels[indices])
 
     def labels_of(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
@@ -72,7 +72,7 @@ class Dataset:
     Attributes:
         name: what `load_dataset` was asked for.
         train: the samples to train on.
-        validation: held out of the training samples, to choose by.
+        validation: the samples to choose by.
         test: the samples to report on.
         class_names: names of the classes, by label.
         superclass_names: names of the groups of classes, by superclass label.
@@ -107,42 +107,24 @@ class Dataset:
 
 
 def check_class_names(names: Sequence[str]) -> None:
-    """Refuse names that would break files and tables later: here, so that no training is lost.
-
-    Everything else is a name: those who draw it switch matplotlib's mathematics off, those who
-    write a table pad it by `files.pad`, and files take `safe_name`.
-
-    Raises:
-        DatasetError: a name is empty, over 200 characters, not UTF-8, or has a line break or
-            another control character; or two are equal.
-    """
+    """Raise a DatasetError for names that would break files and tables later, or that are equal."""
     for name in names:
         categories = {unicodedata.category(character) for character in name}
-        if categories & {"Cc", "Zl", "Zp"}:
-            reason = "has a line break or another control character"
-        elif "Cs" in categories:
-            reason = "is not UTF-8"
-        elif not name.strip() or len(name) > LONGEST_NAME:
-            reason = f"has {len(name.strip())} characters, expected 1 to {LONGEST_NAME}"
-        else:
-            continue
-        raise DatasetError(
-            f"data_dir: the class name '{escape(name[:LONGEST_NAME])}' {reason}; rename its folder"
-        )
+        # Control characters, separators of lines and paragraphs, and what is not UTF-8.
+        if categories & {"Cc", "Zl", "Zp", "Cs"} or not 0 < len(name.strip()) <= LONGEST_NAME:
+            raise DatasetError(
+                f"data_dir: the class name '{escape(name[:LONGEST_NAME])}' must be one line of 1 "
+                f"to {LONGEST_NAME} characters in UTF-8; rename its folder"
+            )
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise DatasetError(f"class_names: expected each once, got {repeated[0]!r} twice or more")
 
 
 def sort_by_content(split: Split) -> tuple[Split, list[bytes]]:
-    """Put samples in the order of their keys: the image's SHA-256, then the label bytes.
+    """Put samples in the order of their keys, and return these, too.
 
-    Order, identity and split of a data set come from its content alone, whatever the source.
-
-    Args:
-        split: at most 256 classes and superclasses.
-
-    Returns:
-        The split in canonical order, and its keys. Samples with equal keys are equal.
+    A key is the image's SHA-256 and the bytes of the labels (at most 256 classes): order and split
+    depend on the content alone.
     """
     samples = zip(split.images, split.labels, split.superclass_labels, strict=True)
     keys = [hashlib.sha256(image.tobytes()).digest() + bytes(labels) for image, *labels in samples]
@@ -151,35 +133,26 @@ def sort_by_content(split: Split) -> tuple[Split, list[bytes]]:
 
 
 def ranked(keys: Sequence[bytes], labels: np.ndarray) -> dict[int, list[int]]:
-    """List the rows of each class in the order in which they are held out.
+    """List the rows of each label in the order in which they are held out.
 
     That is the order of a hash of content and seed: no random generator, whose stream another
     NumPy could change, and no dependence on names or on the order given. Images that occur more
     than once are left out, also under different labels, so that none is on both sides of a split.
-
-    Args:
-        keys: as `sort_by_content` gives them; of the image their first 32 bytes.
-        labels: int (N,).
-
-    Returns:
-        Rows by label, for every label that occurs.
+    The first 32 bytes of a key are the image's hash.
     """
     copies = Counter(key[:32] for key in keys)
     salt = SPLIT_SEED.to_bytes(8, "big")
     rows: dict[int, list[int]] = {label: [] for label in np.unique(labels).tolist()}
-    for row, key in enumerate(keys):
-        if copies[key[:32]] == 1:
+    for row in sorted(range(len(keys)), key=lambda row: hashlib.sha256(salt + keys[row]).digest()):
+        if copies[keys[row][:32]] == 1:
             rows[int(labels[row])].append(row)
-    for members in rows.values():
-        members.sort(key=lambda row: hashlib.sha256(salt + keys[row]).digest())
     return rows
 
 
 def safe_name(class_name: str) -> str:
-    """Return a file name for a class, without suffix: its own one, whatever characters it has.
+    """Return a file name for a class, without suffix, whatever characters it has.
 
-    Letters, digits, "-" and "_" stay. Where that changes a name or it is long, a hash of it
-    follows, so that "a b" and "a_b" get different files.
+    Where it differs from the name, a hash follows, so that "a b" and "a_b" get different files.
     """
     plain = re.sub(r"[^\w-]+", "_", class_name)[:40]
     if plain == class_name:
@@ -188,12 +161,7 @@ def safe_name(class_name: str) -> str:
 
 
 def write_examples(folder: Path, dataset: Dataset, most: int = 12) -> None:
-    """Write `examples/CLASS.png`, the first test image of each class, to try a prediction on.
-
-    Args:
-        folder: of a run.
-        dataset: gives images and class names.
-        most: classes of which to write one, the first by label.
+    """Write `examples/CLASS.png`, the first test image of each of the first `most` classes.
 
     Raises:
         ImportError: Pillow is not installed.

@@ -1,16 +1,18 @@
 """Image files as pixels: decoded on threads, when they are needed, to squares of one size."""
 
+import math
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_resnext.data.trivial import each
 from keras_resnext.files import say
 from keras_resnext.preprocessing import Preprocessing
 
@@ -63,32 +65,27 @@ class ImageFiles:
     def __getitem__(self, rows) -> np.ndarray:
         """Decode some images, on threads: uint8 (image_size, image_size, 3) each."""
         wanted = np.arange(len(self))[rows]
-        images = _stacked(list(pool().map(self.read, np.atleast_1d(wanted))), self.shape[1])
-        return images.reshape(*wanted.shape, *self.shape[1:])
+        images = list(pool().map(self.read, np.atleast_1d(wanted)))
+        return np.array(images, np.uint8).reshape(*wanted.shape, *self.shape[1:])
 
-    def take(self, rows: np.ndarray) -> "ImageFiles":
-        """Return the files at `rows`, in that order, without decoding them."""
+    def take(self, rows: np.ndarray, axis: int = 0) -> "ImageFiles":
+        """Return the files at `rows`, in that order, as an array's `take`; none is decoded."""
         return ImageFiles(self.paths[rows], self.preprocessing)
 
     def read(
-        self, row: int, to_square: "Callable[[PILImage], PILImage] | None" = None
+        self, row: int, to_square: "Callable[[PILImage, int], PILImage] | None" = None, i: int = 0
     ) -> np.ndarray:
-        """Decode one image, in this thread.
-
-        Args:
-            row: of the file.
-            to_square: brings an image to the size; None: `image_to_square`.
+        """Decode one image, in this thread, by `image_to_square` or another function of it and `i`.
 
         Raises:
             OSError: neither it nor any of the files after it can be decoded.
         """
+        how = self.preprocessing
         for neighbor in range(row, row + min(len(self), NEIGHBORS)):
             path = self.paths[neighbor % len(self)]
             try:
                 image = decode(path)
-                square = (
-                    to_square(image) if to_square else image_to_square(image, self.preprocessing)
-                )
+                square = to_square(image, i) if to_square else image_to_square(image, how)
             except Exception as error:
                 if path not in self._reported:
                     self._reported.add(path)
@@ -99,15 +96,19 @@ class ImageFiles:
         raise OSError(f"none of the images from {self.paths[row]} on can be read")
 
 
+def read(
+    images: np.ndarray | ImageFiles,
+    rows: np.ndarray,
+    to_square: "Callable[[PILImage, int], PILImage] | None" = None,
+) -> np.ndarray:
+    """Read images in this thread, each made from its original by `to_square(image, number)`."""
+    if isinstance(images, ImageFiles):
+        return np.stack([images.read(row, to_square, i) for i, row in enumerate(rows)])
+    return each(images[rows], to_square) if to_square else images[rows]
+
+
 def require_pillow(what: str) -> None:
-    """Check that Pillow is installed.
-
-    Args:
-        what: that needs it, as the error says it.
-
-    Raises:
-        ImportError: it is not; the message says how to install it.
-    """
+    """Raise an ImportError if Pillow is not installed, which names what needs it."""
     try:
         import PIL.Image  # noqa: F401
     except ImportError as error:
@@ -118,13 +119,13 @@ def require_pillow(what: str) -> None:
 
 @cache
 def pool() -> ThreadPoolExecutor:
-    """Return the threads that all decoding shares: Pillow releases the GIL."""
+    """Return the threads that all decoding shares; Pillow releases the GIL."""
     return ThreadPoolExecutor(os.cpu_count(), "decoding")
 
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """Those of `FORMATS` that are there; that of phones by the plug-in pillow-heif."""
+    """Those of `FORMATS` that Pillow can read here, HEIF by the plug-in pillow-heif."""
     from PIL import Image
 
     with suppress(ImportError):
@@ -135,13 +136,12 @@ def _formats() -> tuple[str, ...]:
     return tuple(format for format in FORMATS if format in Image.OPEN)
 
 
-def open_image(path: str | Path) -> "PILImage":
+@contextmanager
+def open_image(path: str | Path) -> "Iterator[PILImage]":
     """Open an image file, and read its header only.
 
     Raises:
-        ValueError: it is none of a known format (`NO_IMAGE`), or no image of ordinary size and
-            pixels.
-        OSError: it cannot be read, or is damaged. Pillow may raise others, too.
+        ValueError: it is no image that can be used; other errors, of nearly any kind, by Pillow.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -154,25 +154,21 @@ def open_image(path: str | Path) -> "PILImage":
             brand = file.read(12)[4:]
         heif = brand[:4] == b"ftyp" and brand[4:] in HEIF_BRANDS
         raise ValueError(NO_HEIF if heif else NO_IMAGE) from None
-    limit = Image.MAX_IMAGE_PIXELS or image.width * image.height
-    problem = None
-    if image.width * image.height > limit:  # of which Pillow would only warn, up to twice as many
-        problem = f"{image.width}x{image.height} pixels, more than PIL.Image.MAX_IMAGE_PIXELS"
-    elif image.mode in ("I", "F"):
-        problem = "32-bit pixels, which have no fixed range; save it with 8 or 16 bits"
-    if problem:
-        image.close()
-        raise ValueError(problem)
-    return image
+    with image:
+        if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):  # Pillow only warns
+            raise ValueError(f"{image.width}x{image.height} pixels, over PIL's MAX_IMAGE_PIXELS")
+        if image.mode in ("I", "F"):
+            raise ValueError("32-bit pixels, which have no fixed range; save it with 8 or 16 bits")
+        yield image
 
 
 def reason(error: Exception) -> str:
-    """Why a file cannot be decoded, for which Pillow raises nearly any kind of error."""
+    """Say why a file cannot be opened or decoded."""
     return str(error) or type(error).__name__
 
 
 def decode(path: str | Path) -> "PILImage":
-    """Decode a file, turn the image upright and convert it to RGB. Raises as `open_image`."""
+    """Decode a file to an upright RGB image; raises as `open_image`."""
     from PIL import ImageOps
 
     with open_image(path) as image:
@@ -183,16 +179,11 @@ def decode(path: str | Path) -> "PILImage":
 def decode_files(
     paths: Sequence[Path], preprocessing: Preprocessing
 ) -> tuple[np.ndarray, dict[Path, str]]:
-    """Decode files, turn images upright, convert them to RGB, resize and crop them.
-
-    Args:
-        paths: files.
-        preprocessing: says how to resize and crop; images are not normalized.
+    """Decode files to squares, on threads.
 
     Returns:
         uint8 (N, image_size, image_size, 3), RGB, of the files that can be read, in their order;
-        and the reason for each of the others: `NO_IMAGE` for an unknown format, else what Pillow
-        or the system says.
+        and what is wrong with each of the others.
 
     Raises:
         ImportError: Pillow is not installed.
@@ -212,27 +203,16 @@ def decode_files(
     images = [result for result in results if not isinstance(result, str)]
     pairs = zip(paths, results, strict=True)
     unreadable = {path: result for path, result in pairs if isinstance(result, str)}
-    return _stacked(images, preprocessing.image_size), unreadable
-
-
-def _stacked(images: list[np.ndarray], side: int) -> np.ndarray:
-    return np.stack(images) if images else np.empty((0, side, side, 3), np.uint8)
+    side = preprocessing.image_size
+    return np.array(images, np.uint8).reshape(-1, side, side, 3), unreadable
 
 
 def image_to_square(image: "PILImage", preprocessing: Preprocessing) -> "PILImage":
     """Resize the shorter side of an image and crop a square at the center.
 
-    Equal to torchvision's `Resize` and `CenterCrop` on PIL images. Pillow could compute the square
-    alone, by `resize(box=...)`, but its box is of float32 and its order of the two directions
-    depends on sizes: pixels would differ.
-
-    Args:
-        image: of any size. Of one longer than 16 times its shorter side, which resized as a whole
-            might not fit into memory, no more than that about the center is used.
-        preprocessing: says how.
-
-    Returns:
-        An image of `image_size` by `image_size`.
+    Equal to torchvision's `Resize` and `CenterCrop` on PIL images. (Pillow's `resize(box=...)`
+    would compute the square alone, but other pixels.) Of an image longer than 16 times its shorter
+    side, which resized might not fit into memory, only so much about the center is used.
     """
     from PIL import Image
 

@@ -7,38 +7,17 @@ from keras_resnext.preprocessing import RGB, whole_image
 
 SIZE = 32
 SEED = 20161116  # the day the ResNeXt paper appeared
-TEXTURES = (
-    "horizontal stripes",
-    "vertical stripes",
-    "diagonal stripes",
-    "checkerboard",
-    "dots",
-    "concentric rings",
-)
-SHAPES = ("disc", "ring", "square", "frame", "triangle", "cross")
-CLASS_NAMES = TEXTURES + SHAPES
-SUPERCLASS_NAMES = ("texture", "shape")
 
 
 def load_demo(
     train_per_class: int = 300, validation_per_class: int = 50, test_per_class: int = 100
 ) -> Dataset:
-    """Make the demo set.
+    """Make the demo set: twelve classes of 32x32 images, equally many of each in every part.
 
-    Twelve classes, equally many images of each in every part. Size, place, tilt, both colors, a
-    brightness gradient and noise vary from image to image, and neither color nor any single
-    pixel gives the class away: a linear model fails, a small convolutional network does not.
-
-    Only integer draws, uniform floats, the four operations and the square root are used, each
-    exactly defined by IEEE 754, so that the bytes are the same on every platform.
-
-    Args:
-        train_per_class: training images of each class.
-        validation_per_class: validation images of each class.
-        test_per_class: test images of each class.
-
-    Returns:
-        The data set, images 32x32; with default sizes 3600, 600 and 1200 images.
+    Size, place, tilt, both colors, a brightness gradient and noise vary from image to image, and
+    neither color nor any single pixel gives the class away: a linear model fails, a small
+    convolutional network does not. Only integer draws, uniform floats, the four operations and the
+    square root are used, which IEEE 754 defines: the bytes are the same on every platform.
     """
     parts = (train_per_class, validation_per_class, test_per_class)
     train, validation, test = (_split(stream, count) for stream, count in enumerate(parts))
@@ -80,14 +59,29 @@ def _uniform(rng, low, high, count):
     return (low + (high - low) * rng.random(count))[:, None, None]
 
 
-def _grid(count, rng, center, spread, tilt):
+def _grid(count, rng, spread):
     """Pixel coordinates about a random center, turned a little: x and y, (count, 32, 32)."""
     axis = np.arange(SIZE) - (SIZE - 1) / 2
-    x = axis[None, None, :] - _uniform(rng, center - spread, center + spread, count)
-    y = axis[None, :, None] - _uniform(rng, center - spread, center + spread, count)
-    half = _uniform(rng, -tilt, tilt, count)  # tangent of half the angle
+    x = axis[None, None, :] - _uniform(rng, -spread, spread, count)
+    y = axis[None, :, None] - _uniform(rng, -spread, spread, count)
+    half = _uniform(rng, -0.07, 0.07, count)  # tangent of half the angle
     cosine, sine = (1 - half * half) / (1 + half * half), 2 * half / (1 + half * half)
     return cosine * x - sine * y, sine * x + cosine * y
+
+
+def _texture(name, count, rng):
+    x, y = _grid(count, rng, spread=8)
+    period = _uniform(rng, 5, 9, count)
+    # Both diagonals, so that a mirrored image keeps its class.
+    side = 1 - 2 * rng.integers(0, 2, size=(count, 1, 1)) if name == "diagonal stripes" else 1
+    return np.clip(1.5 * TEXTURES[name](x, side * y, period) + 0.5, 0, 1)
+
+
+def _shape(name, count, rng):
+    x, y = _grid(count, rng, spread=5)
+    size = _uniform(rng, 6, 10, count)
+    line = _uniform(rng, 1.2, 1.8, count)  # half the width of a stroke
+    return np.clip(SHAPES[name](x, y, size, line) + 0.5, 0, 1)
 
 
 def _wave(position, period):
@@ -96,50 +90,12 @@ def _wave(position, period):
     return 4 * np.abs(phase - np.floor(phase + 0.5)) - 1
 
 
-def _edge(distance):
-    """Coverage from a signed distance in pixels, positive inside, over a soft edge."""
-    return np.clip(distance + 0.5, 0, 1)
+def _radius(x, y):
+    return np.sqrt(x * x + y * y)
 
 
-def _texture(name, count, rng):
-    x, y = _grid(count, rng, center=0, spread=8, tilt=0.07)
-    period = _uniform(rng, 5, 9, count)
-    if name == "horizontal stripes":
-        field = _wave(y, period)
-    elif name == "vertical stripes":
-        field = _wave(x, period)
-    elif name == "diagonal stripes":
-        # Both diagonals, so that a mirrored image keeps its class.
-        side = 1 - 2 * rng.integers(0, 2, size=(count, 1, 1))
-        field = _wave((x + side * y) / np.sqrt(2), period)
-    elif name == "checkerboard":
-        field = 2 * _wave(x, 1.3 * period) * _wave(y, 1.3 * period)
-    elif name == "dots":
-        field = _wave(x, period) + _wave(y, period) - 0.9
-    else:
-        field = _wave(np.sqrt(x * x + y * y), period)
-    return np.clip(1.5 * field + 0.5, 0, 1)
-
-
-def _shape(name, count, rng):
-    x, y = _grid(count, rng, center=0, spread=5, tilt=0.07)
-    size = _uniform(rng, 6, 10, count)
-    line = _uniform(rng, 1.2, 1.8, count)  # half the width of a stroke
-    radius = np.sqrt(x * x + y * y)
-    box = np.maximum(np.abs(x), np.abs(y))
-    if name == "disc":
-        return _edge(size - radius)
-    if name == "ring":
-        return _edge(line - np.abs(size - radius))
-    if name == "square":
-        return _edge(0.9 * size - box)
-    if name == "frame":
-        return _edge(line - np.abs(0.9 * size - box))
-    if name == "triangle":
-        slope = (0.9 * (y + size) - 1.5 * np.abs(x)) / 1.75
-        return _edge(np.minimum(slope, 0.8 * size - y))
-    arm = np.minimum(np.abs(x), np.abs(y))
-    return _edge(np.minimum(1.3 * line - arm, size - box))
+def _box(x, y):
+    return np.maximum(np.abs(x), np.abs(y))
 
 
 def _paint(coverage, rng):
@@ -158,3 +114,29 @@ def _paint(coverage, rng):
     image += rng.integers(-30, 31, size=image.shape, dtype=np.int8)
     image += rng.integers(-30, 31, size=image.shape, dtype=np.int8)
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+# From coordinates and periods to brightness, -1 to 1 and beyond.
+TEXTURES = {
+    "horizontal stripes": lambda x, y, period: _wave(y, period),
+    "vertical stripes": lambda x, y, period: _wave(x, period),
+    "diagonal stripes": lambda x, y, period: _wave((x + y) / np.sqrt(2), period),
+    "checkerboard": lambda x, y, period: 2 * _wave(x, 1.3 * period) * _wave(y, 1.3 * period),
+    "dots": lambda x, y, period: _wave(x, period) + _wave(y, period) - 0.9,
+    "concentric rings": lambda x, y, period: _wave(_radius(x, y), period),
+}
+# From coordinates, sizes and strokes to the distance from the edge in pixels, positive inside.
+SHAPES = {
+    "disc": lambda x, y, size, line: size - _radius(x, y),
+    "ring": lambda x, y, size, line: line - np.abs(size - _radius(x, y)),
+    "square": lambda x, y, size, line: 0.9 * size - _box(x, y),
+    "frame": lambda x, y, size, line: line - np.abs(0.9 * size - _box(x, y)),
+    "triangle": lambda x, y, size, line: np.minimum(
+        (0.9 * (y + size) - 1.5 * np.abs(x)) / 1.75, 0.8 * size - y
+    ),
+    "cross": lambda x, y, size, line: np.minimum(
+        1.3 * line - np.minimum(np.abs(x), np.abs(y)), size - _box(x, y)
+    ),
+}
+CLASS_NAMES = (*TEXTURES, *SHAPES)
+SUPERCLASS_NAMES = ("texture", "shape")

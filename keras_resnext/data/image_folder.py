@@ -37,29 +37,18 @@ SHOWN = 5
 
 
 def load_image_folder(data_dir: str | os.PathLike, preprocessing: Preprocessing) -> Dataset:
-    """Load a folder of images, to fine-tune on; images are decoded when they are needed.
+    """Load a folder of images, to fine-tune on; they are decoded when needed (`ImageFiles`).
 
     The layout is that of `torchvision.datasets.ImageFolder`, DIR/CLASS/IMAGE, once, or under each
     of train/, validation/ (or val/, valid/) and test/. A part without a folder is held out of the
-    training images: a tenth of each class, at least one image, chosen by a hash of the file. The
-    choice depends neither on names nor on sizes, and a file that occurs more than once is never
-    chosen, so that none is on both sides.
-
-    `keras.utils.image_dataset_from_directory` reads neither TIFF nor WebP, ignores the EXIF
-    orientation, fails at a damaged file in mid-epoch, and splits regardless of the classes.
+    training images: a tenth of each class, at least one image, chosen by a hash of the file, not by
+    names or sizes; files that occur more than once are never chosen, so none is on both sides.
+    Samples are in the order of their content, classes in that of their names.
 
     Files that are no images by their first bytes are left out and reported on stdout, unless
-    nobody meant them as images by their suffix; for those damaged further on see `ImageFiles`.
-    Hidden files, and folders that systems make, such as `__MACOSX`, are passed over, and so is a
-    folder around the one meant (DIR/DIR/CLASS/IMAGE, as zip files often hold it).
-
-    Args:
-        data_dir: the folder.
-        preprocessing: how images are brought to one size.
-
-    Returns:
-        The data set. Classes are the names of the folders, sorted; each is its own superclass.
-        Samples are in the order of their content.
+    nobody meant them as images by their suffix. Passed over are hidden files, folders that systems
+    make, such as `__MACOSX`, and a folder around the one meant (DIR/DIR/CLASS/IMAGE, as out of a
+    zip file).
 
     Raises:
         DatasetError: (a ValueError) the folder is not there or laid out otherwise, there are too
@@ -76,25 +65,17 @@ def load_image_folder(data_dir: str | os.PathLike, preprocessing: Preprocessing)
         _check_enough(splits[part], digests, class_names, least, root)
         if part == "train" and missing:
             splits |= _hold_out(splits["train"], digests, missing)
-    return Dataset(
-        name="folder",
-        **splits,
-        class_names=class_names,
-        superclass_names=class_names,
-        preprocessing=preprocessing,
-    )
+    train, validation, test = (splits[part] for part in PARTS)
+    return Dataset("folder", train, validation, test, class_names, class_names, preprocessing)
 
 
 def find_images(names: Sequence[str | os.PathLike]) -> list[Path]:
-    """List the image files that a user names, each once.
+    """List the image files that a user names, each once, in that order.
 
     Args:
         names: files, folders or patterns of `glob` ("**" for any depth of folders). Of a folder,
             those with the suffix of an image, at any depth, neither hidden nor in a system's
-            folders.
-
-    Returns:
-        The files in the order of `names`, those of a folder or pattern sorted.
+            folders, sorted.
 
     Raises:
         ValueError: nothing is there by one of the names, or it is a URL.
@@ -109,18 +90,13 @@ def _find(name: str) -> list[Path]:
     if URL.match(name):
         raise ValueError(f"images: expected a file, got the URL {name}; download it first")
     path, what = Path(name).expanduser(), "a file"
-    if path.is_file():
-        return [path]
     if path.is_dir():
         what = f"an image ({', '.join(IMAGE_SUFFIXES)})"
-        matches = [
-            each
-            for each in path.rglob("*")
-            if each.suffix.lower() in IMAGE_SUFFIXES
-            and not any(map(_ignored, each.relative_to(path).parts))
-        ]
+        inside = (each for each in path.rglob("*") if each.suffix.lower() in IMAGE_SUFFIXES)
+        matches = [each for each in inside if not any(map(_ignored, each.relative_to(path).parts))]
     else:
-        matches = [Path(match) for match in glob.glob(str(path), recursive=True)]
+        matched = [path] if path.is_file() else glob.glob(str(path), recursive=True)
+        matches = [Path(match) for match in matched]
     found = sorted(match for match in matches if match.is_file())
     if not found:
         raise ValueError(f"images: expected {what} by the name {name}, found none")
@@ -137,18 +113,14 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def class_folders(folder: Path) -> dict[str, Path]:
-    """Find the folders right below, neither hidden nor a system's, by name.
-
-    Raises:
-        DatasetError: there is no such folder.
-    """
+    """Find the folders right below, neither hidden nor a system's, by name."""
     if not folder.is_dir():
         raise DatasetError(f"data_dir: {folder} does not exist or is no folder; expected one")
     return {path.name: path for path in _inside(folder) if path.is_dir()}
 
 
 def _innermost(folder: Path) -> Path:
-    """The folder that holds more than one other, or parts, or images."""
+    """The folder itself, or the only one in it that holds folders."""
     inside = class_folders(folder)
     if len(inside) > 1 or any(name.lower() in PARTS["train"] for name in inside):
         return folder
@@ -169,12 +141,10 @@ def _part_folders(folder: Path) -> dict[str, Path]:
     # A folder "train" of nothing but files, beside "bus" and "tram", is a class.
     if not any(class_folders(inside[name]) or known == len(inside) for name in found["train"]):
         return {"train": folder}
-    for names in found.values():
-        if len(names) > 1:
-            raise DatasetError(
-                f"data_dir: {folder} holds {' and '.join(f'{name}/' for name in sorted(names))}; "
-                "expected one: merge or rename them"
-            )
+    if twice := [sorted(names) for names in found.values() if len(names) > 1]:
+        raise DatasetError(
+            f"data_dir: {folder} holds {'/ and '.join(twice[0])}/; expected one: merge or rename"
+        )
     return {part: inside[name] for part, names in found.items() for name in names}
 
 
@@ -184,8 +154,7 @@ def _class_names(roots: Mapping[str, Path]) -> tuple[str, ...]:
         raise DatasetError(
             f"data_dir: {roots['train']} holds {len(classes)} folders of classes, "
             f"{listed(classes)}; expected two or more, FOLDER/CLASS/IMAGE, or "
-            "FOLDER/train/CLASS/IMAGE and, if there are such, FOLDER/validation/CLASS/IMAGE and "
-            "FOLDER/test/CLASS/IMAGE"
+            "FOLDER/train/CLASS/IMAGE, and likewise FOLDER/validation and FOLDER/test"
         )
     check_class_names(classes)
     for part, root in roots.items():
@@ -201,11 +170,7 @@ def _class_names(roots: Mapping[str, Path]) -> tuple[str, ...]:
 def _list(
     root: Path, class_names: Sequence[str], preprocessing: Preprocessing
 ) -> tuple[Split, list[bytes]]:
-    """List the images of one part, in the order of their content: names of files decide nothing.
-
-    Returns:
-        The images whose header can be read, and the SHA-256 of their files.
-    """
+    """List the images of one part in the order of their files' SHA-256, which are returned, too."""
     skipped = {path: "in no folder of a class" for path in _inside(root) if not path.is_dir()}
     label_of: dict[Path, int] = {}
     for label, name in enumerate(class_names):
@@ -219,7 +184,7 @@ def _list(
         found = dict(zip(label_of, pool().map(_examine, label_of), strict=True))
     skipped |= {path: result for path, result in found.items() if isinstance(result, str)}
     _report(root, skipped)
-    samples = sorted((result, path) for path, result in found.items() if path not in skipped)
+    samples = sorted((it, path) for path, it in found.items() if not isinstance(it, str))
     labels = np.array([label_of[path] for _, path in samples], np.int32)
     files = ImageFiles([str(path) for _, path in samples], preprocessing)
     return Split(files, labels, labels), [digest for digest, _ in samples]
@@ -228,8 +193,7 @@ def _list(
 def _examine(path: Path) -> bytes | str:
     """The SHA-256 of an image file, or what is wrong with its header."""
     try:
-        open_image(path).close()
-        with open(path, "rb") as file:
+        with open_image(path), open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
     except Exception as error:
         return reason(error)
@@ -260,11 +224,10 @@ def _check_enough(
     )
     few = [(name, counts[label]) for label, name in enumerate(class_names) if counts[label] < least]
     if few:
+        copied = ", copies not counted, to train on and hold out" if least > 1 else ""
         raise DatasetError(
             f"data_dir: {root} has too few images of {listed(few)}; expected {least} or more per "
-            "class"
-            + (", copies not counted, to train on and hold out" if least > 1 else "")
-            + ": add images, or remove the class"
+            f"class{copied}: add images, or remove the class"
         )
 
 

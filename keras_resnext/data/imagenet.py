@@ -30,16 +30,13 @@ def load_imagenet(
 
     The layout is the usual one: DIR/train/WORDNET_ID/IMAGE, and DIR/val/ likewise or with the
     50,000 official images in one folder; their labels are then read from the devkit
-    (ILSVRC2012_devkit_t12, folder or archive, which takes SciPy) or Kaggle's LOC_val_solution.csv,
-    in DIR or above. DIR may also be the unpacked download of Kaggle. Without train/ and val/ it is
-    itself the folder to evaluate on.
+    (ILSVRC2012_devkit_t12, folder or archive) or Kaggle's LOC_val_solution.csv, in DIR or above.
+    DIR may also be Kaggle's unpacked download, or itself a folder of WORDNET_ID/IMAGE to evaluate
+    on. Of 1.28 million files only names are read, in whose order they are.
 
-    The validation split is the official one, and the test split is the same: its accuracy is what
-    everybody reports, since the official test images have no public labels. So the best epoch's
-    test accuracy is a little optimistic; the last one's is not.
-
-    Neither hashes nor headers of the 1.28 million files are read; see `ImageFiles` for damaged
-    ones. The order is that of the paths.
+    Both the validation and the test split are the official validation set, whose accuracy everybody
+    reports: the labels of the test set are not public. So the best epoch's test accuracy is a
+    little optimistic; the last one's is not.
 
     Args:
         data_dir: the folder.
@@ -47,19 +44,15 @@ def load_imagenet(
         class_names: a checkpoint's classes, whose labels to give; default: the classes in train/,
             or without it all 1000. Validation images of other classes are left out.
 
-    Returns:
-        The data set; a part that is not there is empty. Each class is its own superclass.
-
     Raises:
         DatasetError: (a ValueError) the folder is not there or laid out otherwise, or labels are
             missing.
         ImportError: Pillow is not installed, or SciPy to read the devkit.
     """
     folder = Path(data_dir).expanduser()
-    inside = (folder / within for within in WITHIN)
-    root = next((at for at in inside if (at / "train").is_dir() or (at / "val").is_dir()), None)
-    train = _list(root / "train") if root and (root / "train").is_dir() else {}
-    val = _list(root / "val" if root else folder) if not root or (root / "val").is_dir() else {}
+    roots = [folder / within / part for within in WITHIN for part in ("train", "val")]
+    found = {root.name: _list(root) for root in roots if root.is_dir()} or {"val": _list(folder)}
+    train, val = (found.get(part, {}) for part in ("train", "val"))
     every = imagenet_class_names()
     name_of = {each.wordnet_id: name for each, name in zip(imagenet_classes(), every, strict=True)}
     if unknown := {*train.values(), *val.values()} - name_of.keys():
@@ -98,12 +91,7 @@ def _list(root: Path) -> dict[str, str]:
     if names or not (flat := _images(root)):
         return files
     id_of = _official_ids(root)
-    if missing := [path for path in flat if Path(path).stem not in id_of]:
-        raise DatasetError(
-            f"data_dir: {root} holds images that are none of the official ones, {listed(missing)}; "
-            "expected ILSVRC2012_val_00000001.JPEG and so on, or a folder for each WordNet id"
-        )
-    return {path: id_of[Path(path).stem] for path in flat}
+    return {path: id_of[stem] for path in flat if (stem := Path(path).stem) in id_of}
 
 
 def _images(folder: Path) -> list[str]:

@@ -39,12 +39,7 @@ def draw_operations(count: int, rng: np.random.Generator) -> tuple[np.ndarray, n
     """Draw an operation and its magnitude for each image (Müller & Hutter 2021).
 
     The operations, and the 31 magnitudes of each, are those of
-    `torchvision.transforms.TrivialAugmentWide`, equally likely. Keras has no TrivialAugment; its
-    `RandAugment` draws the operations once per batch, by a generator of the backend's own.
-
-    Args:
-        count: B, images.
-        rng: decides everything.
+    `torchvision.transforms.TrivialAugmentWide`, equally likely.
 
     Returns:
         int (B,), indices into `NAMES`, and float64 (B,), magnitudes as in `RANGES`.
@@ -59,32 +54,14 @@ def draw_operations(count: int, rng: np.random.Generator) -> tuple[np.ndarray, n
 def transform(
     images: np.ndarray, operations: np.ndarray, magnitudes: np.ndarray, fill: np.ndarray
 ) -> np.ndarray:
-    """Apply to each image its own operation.
-
-    Args:
-        images: uint8 (B, H, W, 3).
-        operations: int (B,), indices into `NAMES`.
-        magnitudes: float (B,), as in `RANGES`.
-        fill: uint8 (3,), the color that shears, translations and rotations uncover.
-
-    Returns:
-        uint8 (B, H, W, 3), a copy.
-    """
+    """Apply to each image its own operation, as `draw_operations` gives them."""
     color = tuple(fill.tolist())
     names = [NAMES[operation] for operation in operations]
     return each(images, lambda image, i: transform_one(image, names[i], magnitudes[i], color))
 
 
 def rotate(images: np.ndarray, degrees: np.ndarray, fill: np.ndarray) -> np.ndarray:
-    """Rotate each image about its center, to the nearest pixel, keeping the size.
-
-    Equal to what `torchvision.transforms.RandomRotation` makes of PIL images by default.
-
-    Args:
-        images: uint8 (B, H, W, 3).
-        degrees: float (B,), counterclockwise.
-        fill: uint8 (3,), the color outside the image.
-    """
+    """Rotate each image about its center, as torchvision's RandomRotation does by default."""
     color = tuple(fill.tolist())
     return each(images, lambda image, i: image.rotate(float(degrees[i]), fillcolor=color))
 
@@ -109,16 +86,17 @@ def transform_one(
     """
     from PIL import Image, ImageEnhance, ImageOps
 
-    shears = {"ShearX": (1, magnitude, 0, 0, 1, 0), "ShearY": (1, 0, 0, magnitude, 1, 0)}
-    pixels = -int(magnitude)
-    moves = {"TranslateX": (1, 0, pixels, 0, 1, 0), "TranslateY": (1, 0, 0, 0, 1, pixels)}
+    matrices = {  # the pixel at (x, y) is read from (a x + b y + c, d x + e y + f)
+        "ShearX": (1, magnitude, 0, 0, 1, 0),
+        "ShearY": (1, 0, 0, magnitude, 1, 0),
+        "TranslateX": (1, 0, -int(magnitude), 0, 1, 0),
+        "TranslateY": (1, 0, 0, 0, 1, -int(magnitude)),
+    }
+    if matrix := matrices.get(name):
+        return image.transform(image.size, Image.Transform.AFFINE, matrix, fillcolor=fill)
     match name:
         case "Identity":
             return image
-        case "ShearX" | "ShearY" | "TranslateX" | "TranslateY":
-            # The pixel at (x, y) is read from (a x + b y + c, d x + e y + f).
-            matrix = (shears | moves)[name]
-            return image.transform(image.size, Image.Transform.AFFINE, matrix, fillcolor=fill)
         case "Rotate":
             return image.rotate(magnitude, fillcolor=fill)
         case "Posterize":

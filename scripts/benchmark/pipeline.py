@@ -66,7 +66,7 @@ def measure_files(folder: Path, size: int, rounds: int) -> None:
     transforms = (torchvision := load_peers()[1]).transforms
     import torch
 
-    cores = os.cpu_count()
+    cores = os.cpu_count() or 1
     print_title(f"Decoding, RandomResizedCrop to 224, flip, normalization: batch {size}")
     dataset = load_dataset("folder", folder, Preprocessing())
     ours = Batches(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from keras_resnext.data import Augmentation, normalize
+from keras_resnext.data import Augmentation
 from keras_resnext.data.augmentation import (
     Blend,
     augment,
@@ -23,7 +23,7 @@ from keras_resnext.data.augmentation import (
     shift,
 )
 from keras_resnext.data.trivial import NAMES, transform_one
-from keras_resnext.preprocessing import Preprocessing
+from keras_resnext.preprocessing import Preprocessing, normalize
 from tests.photographs import photograph
 
 MEAN, STD = (100.0, 120.0, 140.0), (50.0, 60.0, 70.0)
@@ -222,13 +222,14 @@ class Given:
 @pytest.mark.parametrize("limits", [((0.08, 1), (3 / 4, 4 / 3)), ((0.9, 1), (0.5, 0.6))])
 def test_crops_are_torchvisions(torchvision, monkeypatch, limits):
     transforms, rng = torchvision.transforms, np.random.default_rng(0)
+    augmentation = Augmentation(crop_scale=limits[0], crop_ratio=limits[1])
     sizes = [(500, 375), (32, 32), (30, 400), (400, 30), (1, 1), *rng.integers(1, 99, (200, 2))]
     for width, height in sizes:
         uniforms = rng.random(22)
         monkeypatch.setattr(transforms.transforms, "torch", Given(uniforms))
         image = Image.new("L", (int(width), int(height)))
         top, left, h, w = transforms.RandomResizedCrop.get_params(image, *map(list, limits))
-        found = crop_box(int(width), int(height), uniforms, *limits)
+        found = crop_box(int(width), int(height), uniforms, augmentation)
         assert found == (left, top, left + w, top + h)
 
 
@@ -238,7 +239,7 @@ def test_cropped_and_resized_images_are_torchvisions(torchvision, interpolation)
     mode = torchvision.transforms.InterpolationMode(interpolation)
     for image in (photograph("china"), Image.fromarray(pixels(32, 32, 3))):
         for uniforms in rng.random((5, 22)):
-            left, top, right, bottom = crop_box(*image.size, uniforms, (0.08, 1), (3 / 4, 4 / 3))
+            left, top, right, bottom = crop_box(*image.size, uniforms, augmentation)
             expected = torchvision.transforms.functional.resized_crop(
                 image, top, left, bottom - top, right - left, [64, 64], mode
             )

@@ -200,7 +200,7 @@ def test_what_cannot_be_read_leaves_no_gap_and_is_explained(tmp_path, monkeypatc
     assert list(reasons) == ["1", "4", "5", "6", "7", "8"]
     for name, reason in {
         "4": "no JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC image",
-        "5": "15x10 pixels, more than",
+        "5": "15x10 pixels, over",
         "6": "32-bit pixels",
         "7": "no regular file",
         "8": "no such file",
