@@ -45,8 +45,7 @@ def load_dataset(
         name: one of `DATASETS`: "cifar100"; "demo", a small synthetic set; "folder", images of
             your own; or "imagenet".
         data_dir: as of `load_cifar100`, `load_image_folder` or `load_imagenet`.
-        preprocessing: for "folder" and "imagenet", how to bring images to one size
-            (`whole_image(224)`, for instance); None for the others, whose size is fixed.
+        preprocessing: for "folder" and "imagenet", how to bring images to one size.
         class_names: for "imagenet", as of `load_imagenet`.
 
     Raises:

@@ -1,7 +1,4 @@
-"""Augmentation of training images, each by its own random draw: the same on every backend.
-
-Keras' layers draw by a generator of the backend's own, some of them once per batch.
-"""
+"""Augmentation of training images, each by its own random draw: the same on every backend."""
 
 import math
 import sys
@@ -44,9 +41,9 @@ class Augmentation:
     """Rotate by a random angle of up to this, either way, to the nearest pixel, as torchvision's
     RandomRotation; 0: no rotation."""
     padding_color: Literal["mean", "black"] = "mean"
-    """What crop, policy and rotation uncover: the data set's mean color, which is zero after
+    """What padding, policy and rotation uncover: the data set's mean color, zero after
     normalization, as in the ResNeXt authors' code (rounded to whole pixel values where there is a
-    policy or rotation), or black before it, as torchvision does."""
+    policy or rotation), or black, as torchvision does."""
     policy: Literal["none", "trivialaugment"] = "none"
     """One random operation per image: TrivialAugment Wide (Müller & Hutter 2021)."""
     erasing: float = 0.0
@@ -68,15 +65,12 @@ class Augmentation:
 
     def __post_init__(self):
         expected = {
-            "crop_scale": (
-                self.crop_scale is None or _interval(self.crop_scale, 1),
-                "two rising shares of the area, above 0 and up to 1",
-            ),
-            "crop_ratio": (_interval(self.crop_ratio, sys.float_info.max), "two rising ratios"),
             "crop_padding": (
                 isinstance(self.crop_padding, int) and self.crop_padding >= 0,
                 "a whole number of pixels >= 0",
             ),
+            "crop_scale": (_interval(self.crop_scale or (1, 1), 1), "two rising shares, up to 1"),
+            "crop_ratio": (_interval(self.crop_ratio, sys.float_info.max), "two rising ratios"),
             "rotation_degrees": (0 <= self.rotation_degrees <= 180, "0 to 180 degrees"),
             "erasing": (0 <= self.erasing <= 1, "a probability, 0 to 1"),
             "mixup": (0 <= self.mixup < math.inf, "an alpha >= 0"),
@@ -161,12 +155,11 @@ def draw_boxes(
 ) -> np.ndarray:
     """Draw a rectangle to erase for each image, int (B, 4), zeros where there is none.
 
-    The distribution is that of `torchvision.transforms.RandomErasing` with its defaults: area and
-    aspect (height to width) uniform and log-uniform, up to ten times until the rectangle fits.
-    `keras.layers.RandomErasing` draws height and width independently.
+    As `torchvision.transforms.RandomErasing`: area and aspect (height to width) are uniform and
+    log-uniform, up to ten times until the rectangle fits.
     """
-    lowest, highest = (math.log(aspect) for aspect in ERASED_ASPECTS)
     areas = height * width * rng.uniform(*ERASED_AREAS, (ATTEMPTS, count))
+    lowest, highest = np.log(ERASED_ASPECTS)
     aspects = np.exp(rng.uniform(lowest, highest, (ATTEMPTS, count)))
     sides = np.rint(np.sqrt([areas * aspects, areas / aspects])).astype(int)
     fits = (sides[0] < height) & (sides[1] < width)
@@ -188,10 +181,10 @@ def crop_box(
     """
     scale, ratio = augmentation.crop_scale or (1, 1), augmentation.crop_ratio
     areas, ratios, (down, right) = np.split(uniforms, (ATTEMPTS, 2 * ATTEMPTS))
-    lowest, highest = math.log(ratio[0]), math.log(ratio[1])
-    for area, position in zip(areas, ratios, strict=True):
-        pixels = width * height * (scale[0] + (scale[1] - scale[0]) * area)
-        aspect = math.exp(lowest + (highest - lowest) * position)
+    areas = width * height * (scale[0] + (scale[1] - scale[0]) * areas)
+    lowest, highest = np.log(ratio)
+    aspects = np.exp(lowest + (highest - lowest) * ratios)
+    for pixels, aspect in zip(areas.tolist(), aspects.tolist(), strict=True):
         w, h = round(math.sqrt(pixels * aspect)), round(math.sqrt(pixels / aspect))
         if 0 < w <= width and 0 < h <= height:
             left, top = int(right * (width - w + 1)), int(down * (height - h + 1))
@@ -265,30 +258,20 @@ def shift(
     return windows[np.arange(count), tops, lefts * channels].reshape(images.shape)
 
 
-class Blend(NamedTuple):
-    """How one batch is mixed."""
-
-    weight: float  # of an image's own label, 0 to 1; the rest is its neighbor's
-    box: tuple[slice, slice] | None = None  # pasted rows and columns; None: pixels are averaged
-
-
 def draw_blend(
     augmentation: Augmentation, height: int, width: int, rng: np.random.Generator
-) -> Blend:
-    """Draw how a batch of images of this size, in pixels, is mixed.
+) -> tuple[float, tuple[slice, slice] | None]:
+    """Draw the weight of an image's own label, and the rows and columns that CutMix pastes.
 
-    As `torchvision.transforms.v2.MixUp` and `CutMix`: the weight lambda comes from
-    Beta(alpha, alpha), and CutMix pastes a share 1 - lambda of the area around a random pixel,
-    clipped to the image. `keras.layers.CutMix` draws alpha too, and weights labels by an area that
-    is not the one pasted.
+    None: pixels are averaged. As torchvision's v2.MixUp and v2.CutMix.
     """
     mixup, cutmix = augmentation.mixup, augmentation.cutmix
     if not cutmix or (mixup and rng.random() >= 0.5):
-        return Blend(rng.beta(mixup, mixup) if mixup else 1.0)
+        return rng.beta(mixup, mixup) if mixup else 1.0, None
     side = math.sqrt(1 - rng.beta(cutmix, cutmix))
     rows, columns = _around_a_pixel(height, side, rng), _around_a_pixel(width, side, rng)
     pasted = (rows.stop - rows.start) * (columns.stop - columns.start)
-    return Blend(1 - pasted / (height * width), (rows, columns))
+    return 1 - pasted / (height * width), (rows, columns)
 
 
 def _around_a_pixel(size: int, share: float, rng: np.random.Generator) -> slice:
@@ -296,14 +279,14 @@ def _around_a_pixel(size: int, share: float, rng: np.random.Generator) -> slice:
     return slice(max(center - half, 0), min(center + half, size))
 
 
-def mix(images: np.ndarray, labels: np.ndarray, blend: Blend) -> tuple[np.ndarray, np.ndarray]:
+def mix(
+    images: np.ndarray, labels: np.ndarray, weight: float, box: tuple[slice, slice] | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Mix each sample with the one before it: of 1 + B images and one-hot labels, return B."""
-    if blend.box is None:
-        mixed = _average(images, blend.weight)
-    else:
-        mixed = images[1:].copy()
-        mixed[:, *blend.box] = images[:-1, *blend.box]
-    return mixed, _average(labels, blend.weight)
+    mixed = _average(images, weight) if box is None else images[1:].copy()
+    if box is not None:
+        mixed[:, *box] = images[:-1, *box]
+    return mixed, _average(labels, weight)
 
 
 def _average(values, weight):

@@ -4,6 +4,7 @@ import copy
 import math
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 
 import keras
 import numpy as np
@@ -32,8 +33,8 @@ class Batches(keras.utils.PyDataset):
 
     A batch is a pure function of (seed, epoch, index): all backends see the same batches, and a
     run resumed at epoch k after `set_epoch(k)` sees those it would have seen. `fit` advances the
-    epoch. Within the first `fit` the count is exact; before a further `fit` on the same object
-    call `set_epoch`, since a recompiled model makes Keras look at the data once more.
+    epoch; before a further `fit` on the same object call `set_epoch`, since a recompiled model
+    makes Keras look at the data once more.
 
     Call `fit(..., shuffle=False)`: its default shuffles the batches once more, by Python's global
     generator, and is refused. Leave `steps_per_epoch` alone: Keras then carries a half-used
@@ -51,8 +52,7 @@ class Batches(keras.utils.PyDataset):
             Together the parts are the batch that (0, 1) gives, bit by bit.
         seed: of order and augmentation.
         data_format: "channels_last", "channels_first", or None for Keras' configured one.
-        workers: batches prepared at the same time; 0 prepares each when asked. Image files are
-            decoded by a thread for each core in any case.
+        workers: batches prepared at the same time; 0 prepares each when asked.
 
     Raises:
         ValueError: an argument is out of range, there is no batch to give, or a batch does not
@@ -72,10 +72,9 @@ class Batches(keras.utils.PyDataset):
         shard: tuple[int, int] = (0, 1),
         seed: int = 0,
         data_format: str | None = None,
-        workers: int = 1,
+        workers: int = 2,
     ):
-        # Keras' own worker threads keep batches drawn for shape inference and hand them out again
-        # in the first epoch, so they stay off; `_ahead` prepares batches instead.
+        # Keras' own worker threads hand batches drawn for shape inference out again, so stay off.
         super().__init__(workers=1)
         for name, value, least in (
             ("batch_size", batch_size, 1),
@@ -113,7 +112,6 @@ class Batches(keras.utils.PyDataset):
         self._shard = shard
         self._seed = seed
         self._channels_first = data_format == "channels_first"
-        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
         self._pool = ThreadPoolExecutor(workers, "batches") if workers else None
         self._ahead: dict[tuple[int, int], Future] = {}
         self._drawn: set[int] = set()
@@ -160,16 +158,15 @@ class Batches(keras.utils.PyDataset):
             Images, float32, normalized, (B, H, W, 3) or (B, 3, H, W), and labels, int32 (B,), or
             float32 (B, classes) where one-hot. Channels-first images are a transposed view:
             PyTorch takes it as channels_last memory, without a copy.
-
-        Raises:
-            IndexError: `index` is not within the epoch.
         """
         if not 0 <= index < self._length:
             raise IndexError(f"index: expected 0 to {self._length - 1}, got {index}")
         first, augmentation = index * self._batch_size, self._augmentation
         count = min(self._batch_size, len(self._split) - first)
         rows = self._rows(count)
-        samples = self._permutation(epoch)[first + rows] if self._shuffle else first + rows
+        samples = first + rows
+        if self._shuffle:
+            samples = _permutation(self._seed, epoch, len(self._split))[samples]
         # Drawn for the whole batch, so that no image depends on how many parts there are.
         rng = np.random.default_rng([self._seed, epoch, 1 + index])
         height, width = self._split.images.shape[1:3]
@@ -179,7 +176,7 @@ class Batches(keras.utils.PyDataset):
         if self._classes is not None:
             labels = keras.utils.to_categorical(labels, self._classes).astype(np.float32)
         if self._mixes:
-            images, labels = mix(images, labels, draw_blend(augmentation, height, width, rng))
+            images, labels = mix(images, labels, *draw_blend(augmentation, height, width, rng))
         if size := augmentation.size_in(epoch):
             images = reduce_size(images, size)
         return (images.transpose(0, 3, 1, 2) if self._channels_first else images), labels
@@ -208,40 +205,29 @@ class Batches(keras.utils.PyDataset):
         start = part * share
         return np.arange(start - self._mixes, start + share) % count
 
-    def _permutation(self, epoch):
-        known, order = self._order
-        if known != epoch:
-            order = np.random.default_rng([self._seed, epoch, 0]).permutation(len(self._split))
-            self._order = (epoch, order)
-        return order
-
     def on_epoch_begin(self):
         """Note that Keras begins a pass over the data."""
         self._pass_begun = True
 
     def on_epoch_end(self):
-        """Advance the epoch. Keras calls this after each epoch, and once more before the first.
-
-        That first call follows a look at one batch where the model is not built yet, and nothing
-        where it is; in neither case has an epoch gone by.
-        """
+        """Advance the epoch, but for the first call: Keras makes one before the first epoch."""
         if self._fit_begun and self._pass_begun:
             self._epoch += 1
         self._fit_begun = True
         self._pass_begun = False
 
 
+@lru_cache(2)
+def _permutation(seed: int, epoch: int, count: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch, 0]).permutation(count)
+
+
 class SharedEvaluation(keras.utils.PyDataset):
-    """One process's part of each batch of an evaluation, whatever the number of samples.
+    """The part of a process, `shard` (index, count), of each batch of an evaluation.
 
-    Where the replicas cannot share a batch equally, it is filled up with samples of weight zero.
-    Keras divides a batch's loss by its size and weights it by that again, those of weight zero
-    included; so the others weigh as much more as there are more. Metrics must be weighted ones.
-
-    Args:
-        batches: whole ones, unshuffled.
-        replicas: devices of all processes together, of which the batch size is a multiple.
-        shard: (index, count) of this process.
+    Where the replicas, devices of all processes together, cannot share a batch equally, it is
+    filled up with samples of weight zero. Keras divides a batch's loss by its size and weights it
+    by that again; so the others weigh as much more as there are more. Metrics must be weighted.
     """
 
     def __init__(self, batches: Batches, replicas: int, shard: tuple[int, int] = (0, 1)):
@@ -257,13 +243,12 @@ class SharedEvaluation(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         images, labels = self._batches[index]
-        weights = np.full(len(images), self._weight, np.float32)
         missing = -len(images) % self._replicas
+        weights = np.pad(np.full(len(images), self._weight, np.float32), (0, missing))
         images, labels = (
             np.concatenate([array, np.resize(array, (missing, *array.shape[1:]))])
             for array in (images, labels)
         )
-        weights = np.pad(weights, (0, missing))
         part, parts = self._shard
         size = len(images) // parts
         own = slice(part * size, (part + 1) * size)

@@ -25,16 +25,9 @@ VALIDATION_PER_CLASS = 50
 
 NAME = "cifar-100-python"
 SERVER = "https://www.cs.toronto.edu/~kriz/cifar.html"
-ADVICE = (
-    f"Get {NAME}.tar.gz from {SERVER} and pass the archive, its "
-    "unpacked folder, or the folder it lies in as data_dir (--data-dir)."
-)
-# Bytes and MD5 of the official files.
-FILES = {
-    "train": (155_249_918, "16019d7e3df5f24257cddd939b257f8d"),
-    "test": (31_049_707, "f0ef6b0ae62326f3e7ffdfab6717acfc"),
-    "meta": (1_473, "7973b15100ade9c7d40fb424638fde48"),
-}
+ADVICE = f"Get {NAME}.tar.gz from {SERVER} and pass it, or where it lies, as data_dir (--data-dir)."
+FILES = ("train", "test", "meta")
+LARGEST = 2**28  # bytes; the largest of the official files has 155 MB
 # SHA-256 of what the official files hold: of the sorted samples, and of the names.
 CONTENT = {
     "training images": "8b78534c169ba647a334bdc556b42932a7b2219d3bc58bf9528d8473fa89acfd",
@@ -50,9 +43,8 @@ def load_cifar100(data_dir: str | os.PathLike | None = None) -> Dataset:
 
     Images are sorted by their content and checked against the SHA-256 of the official set, so that
     split and batches are the same whatever the source. The validation part is 50 training images
-    per class, chosen by a fixed seed, none of those 14 that the official set holds twice. That 10
-    test images are training images too is left as it is: published accuracies include them. Mean
-    and standard deviation are those of the ResNeXt authors' code.
+    per class, chosen by a fixed seed, none of those 14 that the set holds twice. That 10 test
+    images are training images too is left as it is: published accuracies include them.
 
     Args:
         data_dir: the official python archive (of any compression), its unpacked folder, or the
@@ -81,40 +73,27 @@ def load_cifar100(data_dir: str | os.PathLike | None = None) -> Dataset:
             )
     chosen = [rows[:VALIDATION_PER_CLASS] for rows in ranked(keys, training.labels).values()]
     held_out = np.sort(np.concatenate(chosen))
-    return Dataset(
-        name="cifar100",
-        train=training.take(np.setdiff1d(np.arange(len(training)), held_out)),
-        validation=training.take(held_out),
-        test=test,
-        class_names=class_names,
-        superclass_names=superclass_names,
-        preprocessing=whole_image(32, MEAN, STD),
-    )
+    train = training.take(np.setdiff1d(np.arange(len(training)), held_out))
+    parts = train, training.take(held_out), test
+    return Dataset("cifar100", *parts, class_names, superclass_names, whole_image(32, MEAN, STD))
 
 
 def read_official(path: Path) -> Source:
-    """Read the official python files from an archive, its unpacked folder, or the folder of either.
-
-    Raises:
-        DatasetError: they are not there, or not the official ones.
-    """
-    contents: dict[str, bytes] = {}
-    for name, content in _files(path):
-        found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        if found != FILES[name][1]:  # the first wall: before anything is unpickled
-            raise DatasetError(
-                f"data_dir: {name} in {path} is not the official file (MD5 {found}, expected "
-                f"{FILES[name][1]}): damaged, incomplete or changed. {ADVICE}"
-            )
-        contents[name] = content
+    """Read the official python files from an archive, its unpacked folder, or the folder of it."""
+    contents = dict(_files(path))
     if missing := [name for name in FILES if name not in contents]:
         raise DatasetError(f"data_dir: {path} lacks {', '.join(missing)} of {NAME}. {ADVICE}")
-    train, test, meta = (load_arrays(contents[name]) for name in FILES)
-    names = (meta[key] for key in (b"fine_label_names", b"coarse_label_names"))
-    classes, superclasses = (tuple(name.decode() for name in each) for each in names)
     keys = b"data", b"fine_labels", b"coarse_labels"
-    training, testing = (_split(*(part[key] for key in keys)) for part in (train, test))
-    return training, testing, classes, superclasses
+    try:
+        *arrays, meta = (load_arrays(contents[name]) for name in FILES)
+        train, test = (_split(*(part[key] for key in keys)) for part in arrays)
+        names = (meta[key] for key in (b"fine_label_names", b"coarse_label_names"))
+        classes, superclasses = (tuple(name.decode() for name in each) for each in names)
+    except Exception as error:  # a damaged pickle raises nearly any
+        raise DatasetError(
+            f"data_dir: {path} does not hold the official files: {error!r}. {ADVICE}"
+        ) from error
+    return train, test, classes, superclasses
 
 
 def _split(images, *labels) -> Split:
@@ -124,12 +103,12 @@ def _split(images, *labels) -> Split:
 
 
 def _files(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Read those of `FILES` that `path` holds, each up to one byte more than it should have."""
+    """Read those of `FILES` that `path` holds."""
     for folder in (path / NAME, path):
         if found := [name for name in FILES if (folder / name).is_file()]:
             for name in found:
                 with open(folder / name, "rb") as file:
-                    yield name, file.read(FILES[name][0] + 1)
+                    yield name, file.read(LARGEST)
             return
     archives = [path] if not path.is_dir() else sorted(path.glob(f"{NAME}.tar*"))
     # A pipe would be waited for, without end: regular files only.
@@ -139,22 +118,20 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
         what = what if path.exists() else "does not exist"
         raise DatasetError(f"data_dir: {path} {what}. {ADVICE}")
     try:
-        # A stream read once: members are looked at by name and read into memory, never extracted,
-        # so links and paths out of the folder lead nowhere.
+        # Members are read into memory, never extracted: links and paths out of it lead nowhere.
         with tarfile.open(archive, "r|*") as tar:
             for member in tar:
                 inside = PurePosixPath(member.name)
                 known = inside.name in FILES and str(inside.parent) in (NAME, ".")
                 if member.isreg() and known and (content := tar.extractfile(member)):
-                    yield inside.name, content.read(FILES[inside.name][0] + 1)
+                    yield inside.name, content.read(LARGEST)
     except (tarfile.TarError, EOFError, zlib.error, LZMAError, OSError) as error:
         raise DatasetError(
             f"data_dir: {archive} is damaged, incomplete or no tar archive ({error}). {ADVICE}"
         ) from error
 
 
-# The three globals of the official files, under the names they were pickled with and resolved
-# here, so that neither imports nor NumPy's moves of `_reconstruct` play a part.
+# The three globals of the official files, under the names they were pickled with.
 _ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"): np.ndarray(0).__reduce__()[0],
     ("numpy", "ndarray"): np.ndarray,
@@ -165,9 +142,7 @@ _ALLOWED = {
 class _ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module, name):
         if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(
-                f"{module}.{name} is not allowed in a data file, only NumPy arrays are"
-            )
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a data file")
         return _ALLOWED[module, name]
 
 
@@ -177,12 +152,7 @@ def load_arrays(content: bytes) -> Any:
 
 
 def read_tfds() -> Source:
-    """Read CIFAR-100 by TensorFlow Datasets, which downloads it once and keeps it prepared.
-
-    Raises:
-        DatasetError: nothing is prepared and the server cannot be reached.
-        ImportError: TensorFlow Datasets or TensorFlow is missing.
-    """
+    """Read CIFAR-100 by TensorFlow Datasets, which downloads it once and keeps it prepared."""
     try:
         import tensorflow
         import tensorflow_datasets as tfds
@@ -192,8 +162,7 @@ def read_tfds() -> Source:
             f'"keras-resnext[tfds,tensorflow]". Or, without it: {ADVICE}'
         ) from error
     if keras.backend.backend() != "tensorflow":
-        with suppress(RuntimeError):  # it has begun already
-            # TensorFlow would reserve the accelerator's memory, which the backend needs.
+        with suppress(RuntimeError):  # the accelerator's memory is the backend's
             tensorflow.config.set_visible_devices([], "GPU")
     builder = tfds.builder("cifar100")
     if not builder.is_prepared():
@@ -201,9 +170,8 @@ def read_tfds() -> Source:
             urllib.request.urlopen(SERVER, timeout=5).close()
         except OSError as error:
             raise DatasetError(
-                "data_dir: none given, TensorFlow Datasets holds no CIFAR-100 in "
-                f"{builder.data_path}, and {SERVER} cannot be reached ({error}). On a machine with "
-                f"network: {ADVICE}"
+                f"data_dir: none given, and TensorFlow Datasets can neither find CIFAR-100 in "
+                f"{builder.data_path} nor reach {SERVER} ({error}). {ADVICE}"
             ) from error
         config = tfds.download.DownloadConfig(try_download_gcs=False)
         builder.download_and_prepare(download_config=config)

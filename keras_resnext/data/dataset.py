@@ -20,7 +20,7 @@ SPLIT_SEED = 0
 
 
 class DatasetError(ValueError):
-    """A data set cannot be read. The message says what was found, expected, and what to do."""
+    """A data set cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Split:
         images = self.images.take(indices, axis=0)
         return Split(images, self.labels[indices], self.superclass_labels[indices])
 
-    def labels_of(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+    def labels_of(self, rows: Any = slice(None)) -> np.ndarray:
         """Return the labels of images that were read: a damaged file's are its neighbor's."""
         used = self.images.rows[rows] if isinstance(self.images, ImageFiles) else rows
         return self.labels[used]
@@ -80,7 +80,7 @@ class Dataset:
             network's input.
 
     Raises:
-        DatasetError: a class name cannot be shown or written, see `check_class_names`.
+        DatasetError: a class name cannot be shown or written.
     """
 
     name: str
@@ -135,10 +135,9 @@ def sort_by_content(split: Split) -> tuple[Split, list[bytes]]:
 def ranked(keys: Sequence[bytes], labels: np.ndarray) -> dict[int, list[int]]:
     """List the rows of each label in the order in which they are held out.
 
-    That is the order of a hash of content and seed: no random generator, whose stream another
-    NumPy could change, and no dependence on names or on the order given. Images that occur more
-    than once are left out, also under different labels, so that none is on both sides of a split.
-    The first 32 bytes of a key are the image's hash.
+    That is the order of a hash of content and seed: another NumPy, other names, or another order
+    of the keys change nothing. Images that occur more than once (by the first 32 bytes of their
+    keys) are left out, so that none is on both sides of a split.
     """
     copies = Counter(key[:32] for key in keys)
     salt = SPLIT_SEED.to_bytes(8, "big")
@@ -161,20 +160,14 @@ def safe_name(class_name: str) -> str:
 
 
 def write_examples(folder: Path, dataset: Dataset, most: int = 12) -> None:
-    """Write `examples/CLASS.png`, the first test image of each of the first `most` classes.
-
-    Raises:
-        ImportError: Pillow is not installed.
-        OSError: they cannot be written.
-    """
+    """Write `examples/CLASS.png`, the first test image of each of the first `most` classes."""
     require_pillow("writing images")
     from PIL import Image
 
     (folder / "examples").mkdir(exist_ok=True)
     for label, name in enumerate(dataset.class_names[:most]):
-        found = np.flatnonzero(dataset.test.labels == label)
-        if len(found):
-            image = dataset.test.images[found[0]]
-            if dataset.test.labels_of(found[:1]) == label:
+        for row in np.flatnonzero(dataset.test.labels == label)[:1]:
+            image = dataset.test.images[row]
+            if dataset.test.labels_of(row) == label:  # else a damaged file's neighbor
                 with atomic_write(folder / "examples" / f"{safe_name(name)}.png") as temporary:
                     Image.fromarray(image).save(temporary)

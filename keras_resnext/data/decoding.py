@@ -32,20 +32,12 @@ class ImageFiles:
     """Image files in the place of an array of images, decoded when they are indexed.
 
     A file that cannot be decoded gives the image of the next one that can (the first follows the
-    last), and is reported once, by name, on stdout.
-
-    Args:
-        paths: files.
-        preprocessing: how images are brought to one size; they are not normalized.
+    last), and is reported once, by name, on stdout. Images are resized by the preprocessing, not
+    normalized: uint8 (N, image_size, image_size, 3).
 
     Attributes:
-        shape: (N, image_size, image_size, 3).
-        dtype: uint8.
         rows: int (N,), the row that gave each row's image when it was read last: its own, but for
             a damaged file. Labels belong to these.
-
-    Raises:
-        ImportError: Pillow is not installed.
     """
 
     dtype = np.dtype(np.uint8)
@@ -63,7 +55,7 @@ class ImageFiles:
         return len(self.paths)
 
     def __getitem__(self, rows) -> np.ndarray:
-        """Decode some images, on threads: uint8 (image_size, image_size, 3) each."""
+        """Decode some images, on threads."""
         wanted = np.arange(len(self))[rows]
         images = list(pool().map(self.read, np.atleast_1d(wanted)))
         return np.array(images, np.uint8).reshape(*wanted.shape, *self.shape[1:])
@@ -112,9 +104,8 @@ def require_pillow(what: str) -> None:
     try:
         import PIL.Image  # noqa: F401
     except ImportError as error:
-        raise ImportError(
-            f'{what} needs pillow. Type: pip install "keras-resnext[train]"'
-        ) from error
+        message = f'{what} needs pillow. Type: pip install "keras-resnext[train]"'
+        raise ImportError(message) from error
 
 
 @cache
@@ -179,14 +170,11 @@ def decode(path: str | Path) -> "PILImage":
 def decode_files(
     paths: Sequence[Path], preprocessing: Preprocessing
 ) -> tuple[np.ndarray, dict[Path, str]]:
-    """Decode files to squares, on threads.
+    """Decode files, on threads.
 
     Returns:
         uint8 (N, image_size, image_size, 3), RGB, of the files that can be read, in their order;
         and what is wrong with each of the others.
-
-    Raises:
-        ImportError: Pillow is not installed.
     """
     require_pillow("reading image files")
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_resnext.data.dataset import Dataset, Split
-from keras_resnext.preprocessing import RGB, whole_image
+from keras_resnext.preprocessing import whole_image
 
 SIZE = 32
 SEED = 20161116  # the day the ResNeXt paper appeared
@@ -22,27 +22,16 @@ def load_demo(
     parts = (train_per_class, validation_per_class, test_per_class)
     train, validation, test = (_split(stream, count) for stream, count in enumerate(parts))
     pixels = train.images.reshape(-1, 3)
-    mean: RGB = tuple(pixels.mean(axis=0).tolist())  # type: ignore[assignment]
-    std: RGB = tuple(pixels.std(axis=0).tolist())  # type: ignore[assignment]
-    return Dataset(
-        name="demo",
-        train=train,
-        validation=validation,
-        test=test,
-        class_names=CLASS_NAMES,
-        superclass_names=SUPERCLASS_NAMES,
-        preprocessing=whole_image(SIZE, mean, std),
-    )
+    mean, std = (tuple(value.tolist()) for value in (pixels.mean(axis=0), pixels.std(axis=0)))
+    how = whole_image(SIZE, mean, std)
+    return Dataset("demo", train, validation, test, CLASS_NAMES, SUPERCLASS_NAMES, how)
 
 
 def _split(stream: int, per_class: int) -> Split:
     rng = np.random.Generator(np.random.PCG64([SEED, stream]))
     labels = np.arange(per_class * len(CLASS_NAMES), dtype=np.int32) % len(CLASS_NAMES)
-    return Split(
-        images=_paint(_figures(labels, rng), rng),
-        labels=labels,
-        superclass_labels=(labels >= len(TEXTURES)).astype(np.int32),
-    )
+    shapes = (labels >= len(TEXTURES)).astype(np.int32)
+    return Split(_paint(_figures(labels, rng), rng), labels, shapes)
 
 
 def _figures(labels, rng):
@@ -116,7 +105,7 @@ def _paint(coverage, rng):
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
-# From coordinates and periods to brightness, -1 to 1 and beyond.
+# Brightness, -1 to 1 and beyond.
 TEXTURES = {
     "horizontal stripes": lambda x, y, period: _wave(y, period),
     "vertical stripes": lambda x, y, period: _wave(x, period),
@@ -125,7 +114,7 @@ TEXTURES = {
     "dots": lambda x, y, period: _wave(x, period) + _wave(y, period) - 0.9,
     "concentric rings": lambda x, y, period: _wave(_radius(x, y), period),
 }
-# From coordinates, sizes and strokes to the distance from the edge in pixels, positive inside.
+# Distance from the edge in pixels, positive inside.
 SHAPES = {
     "disc": lambda x, y, size, line: size - _radius(x, y),
     "ring": lambda x, y, size, line: line - np.abs(size - _radius(x, y)),

@@ -8,7 +8,6 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -47,8 +46,7 @@ def load_image_folder(data_dir: str | os.PathLike, preprocessing: Preprocessing)
 
     Files that are no images by their first bytes are left out and reported on stdout, unless
     nobody meant them as images by their suffix. Passed over are hidden files, folders that systems
-    make, such as `__MACOSX`, and a folder around the one meant (DIR/DIR/CLASS/IMAGE, as out of a
-    zip file).
+    make, such as `__MACOSX`, and a folder around the one meant, as out of a zip file.
 
     Raises:
         DatasetError: (a ValueError) the folder is not there or laid out otherwise, there are too
@@ -58,13 +56,12 @@ def load_image_folder(data_dir: str | os.PathLike, preprocessing: Preprocessing)
     roots = _part_folders(_innermost(Path(data_dir).expanduser()))
     class_names = _class_names(roots)
     missing = [part for part in PARTS if part not in roots]
-    splits = {}
+    splits: dict[str, Split] = {}
     for part, root in roots.items():
-        splits[part], digests = _list(root, class_names, preprocessing)
-        least = 1 + len(missing) if part == "train" else 1
-        _check_enough(splits[part], digests, class_names, least, root)
-        if part == "train" and missing:
-            splits |= _hold_out(splits["train"], digests, missing)
+        split, digests = _list(root, class_names, preprocessing)
+        parts = missing if part == "train" else []
+        splits[part], held_out = _hold_out(split, digests, class_names, parts, root)
+        splits |= held_out
     train, validation, test = (splits[part] for part in PARTS)
     return Dataset("folder", train, validation, test, class_names, class_names, preprocessing)
 
@@ -72,10 +69,8 @@ def load_image_folder(data_dir: str | os.PathLike, preprocessing: Preprocessing)
 def find_images(names: Sequence[str | os.PathLike]) -> list[Path]:
     """List the image files that a user names, each once, in that order.
 
-    Args:
-        names: files, folders or patterns of `glob` ("**" for any depth of folders). Of a folder,
-            those with the suffix of an image, at any depth, neither hidden nor in a system's
-            folders, sorted.
+    Names are files, folders or patterns of `glob` ("**" for any depth of folders). Of a folder,
+    those with the suffix of an image, at any depth, neither hidden nor in a system's folders.
 
     Raises:
         ValueError: nothing is there by one of the names, or it is a URL.
@@ -153,8 +148,8 @@ def _class_names(roots: Mapping[str, Path]) -> tuple[str, ...]:
     if len(classes) < 2:
         raise DatasetError(
             f"data_dir: {roots['train']} holds {len(classes)} folders of classes, "
-            f"{listed(classes)}; expected two or more, FOLDER/CLASS/IMAGE, or "
-            "FOLDER/train/CLASS/IMAGE, and likewise FOLDER/validation and FOLDER/test"
+            f"{listed(classes)}; expected two or more, FOLDER/CLASS/IMAGE or "
+            "FOLDER/train/CLASS/IMAGE"
         )
     check_class_names(classes)
     for part, root in roots.items():
@@ -209,37 +204,32 @@ def _report(root: Path, skipped: Mapping[Path, str]) -> None:
     ]
     if told:
         more = [f"  and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
-        heading = f"Left out of {root}: {len(told)} that cannot be used"
-        say("\n".join([heading, *told[:SHOWN], *more]))
+        say("\n".join([f"Left out of {root}: {len(told)} files", *told[:SHOWN], *more]))
 
 
-def _check_enough(
-    split: Split, digests: list[bytes], class_names: Sequence[str], least: int, root: Path
-) -> None:
-    copies = Counter(digests)
-    counts = Counter(
-        label
-        for label, digest in zip(split.labels.tolist(), digests, strict=True)
-        if least == 1 or copies[digest] == 1
-    )
-    few = [(name, counts[label]) for label, name in enumerate(class_names) if counts[label] < least]
+def _hold_out(
+    split: Split, digests: list[bytes], class_names: Sequence[str], parts: Sequence[str], root: Path
+) -> tuple[Split, dict[str, Split]]:
+    """Check that each class has enough images, and take `parts` out: what is left, and those."""
+    members = ranked(digests, split.labels)
+    counts = Counter(split.labels.tolist())
+    if parts:
+        counts = Counter({label: len(own) for label, own in members.items()})
+    few = [(name, counts[i]) for i, name in enumerate(class_names) if counts[i] <= len(parts)]
     if few:
-        copied = ", copies not counted, to train on and hold out" if least > 1 else ""
+        copied = ", copies not counted, to train on and hold out" if parts else ""
         raise DatasetError(
-            f"data_dir: {root} has too few images of {listed(few)}; expected {least} or more per "
-            f"class{copied}: add images, or remove the class"
+            f"data_dir: {root} has too few images of {listed(few)}; expected {1 + len(parts)} or "
+            f"more per class{copied}: add images, or remove the class"
         )
-
-
-def _hold_out(split: Split, digests: list[bytes], parts: Sequence[str]) -> dict[str, Split]:
-    """Take `parts` out of the training images, which are returned with them, as "train"."""
-    rows: dict[str, Any] = {part: [] for part in parts}
-    for members in ranked(digests, split.labels).values():
-        count = max(1, round(HELD_OUT * len(members)))
+    rows: dict[str, list[int]] = {part: [] for part in parts}
+    for own in members.values():
+        count = max(1, round(HELD_OUT * len(own)))
         for i, part in enumerate(parts):
-            rows[part] += members[i * count : (i + 1) * count]
-    rows["train"] = np.setdiff1d(np.arange(len(split)), np.concatenate([*rows.values()]))
-    return {part: split.take(np.sort(chosen)) for part, chosen in rows.items()}
+            rows[part] += own[i * count : (i + 1) * count]
+    left = np.setdiff1d(np.arange(len(split)), [row for part in parts for row in rows[part]])
+    held_out = {part: split.take(np.sort(chosen)) for part, chosen in rows.items()}
+    return split.take(left), held_out
 
 
 def listed(values: Iterable) -> str:

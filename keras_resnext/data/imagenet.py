@@ -4,7 +4,7 @@ import csv
 import io
 import os
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,15 +28,14 @@ def load_imagenet(
 ) -> Dataset:
     """Load ImageNet-1k, or images of some of its classes; they are decoded when needed.
 
-    The layout is the usual one: DIR/train/WORDNET_ID/IMAGE, and DIR/val/ likewise or with the
-    50,000 official images in one folder; their labels are then read from the devkit
-    (ILSVRC2012_devkit_t12, folder or archive) or Kaggle's LOC_val_solution.csv, in DIR or above.
-    DIR may also be Kaggle's unpacked download, or itself a folder of WORDNET_ID/IMAGE to evaluate
-    on. Of 1.28 million files only names are read, in whose order they are.
+    The layout is DIR/train/WORDNET_ID/IMAGE, and DIR/val/ likewise or with the official images in
+    one folder; their labels are then read from the devkit (ILSVRC2012_devkit_t12, folder or
+    archive) or Kaggle's LOC_val_solution.csv, in DIR or above. DIR may also be Kaggle's unpacked
+    download, or itself a folder of WORDNET_ID/IMAGE to evaluate on. Of 1.28 million files only
+    names are read, in whose order they are.
 
-    Both the validation and the test split are the official validation set, whose accuracy everybody
-    reports: the labels of the test set are not public. So the best epoch's test accuracy is a
-    little optimistic; the last one's is not.
+    Validation and test split are both the official validation set, whose accuracy everybody
+    reports: so the best epoch's test accuracy is a little optimistic; the last one's is not.
 
     Args:
         data_dir: the folder.
@@ -66,21 +65,21 @@ def load_imagenet(
         known = tuple(name_of[wordnet_id] for wordnet_id in sorted(set(train.values())))
     else:
         known = every
-    label_of = {name: label for label, name in enumerate(known)}
-    labels = {wordnet_id: label_of.get(name, -1) for wordnet_id, name in name_of.items()}
-    if left_out := {wordnet_id for wordnet_id in val.values() if labels[wordnet_id] < 0}:
+    label_of = {
+        wordnet_id: known.index(name) for wordnet_id, name in name_of.items() if name in known
+    }
+    if left_out := {*val.values()} - label_of.keys():
         say(f"Left out of {folder}: validation images of {len(left_out)} other classes")
-    training, validation = (_split(part, labels, preprocessing) for part in (train, val))
+
+    def split(files: dict[str, str]) -> Split:
+        kept = {path: label_of[each] for path, each in files.items() if each in label_of}
+        labels = np.array([*kept.values()], np.int32)
+        return Split(ImageFiles([*kept], preprocessing), labels, labels)
+
+    training, validation = split(train), split(val)
     if not len(training) + len(validation):
         raise DatasetError(f"data_dir: {folder} holds no images; {EXPECTED}")
     return Dataset("imagenet", training, validation, validation, known, known, preprocessing)
-
-
-def _split(files: Mapping[str, str], labels: Mapping[str, int], how: Preprocessing) -> Split:
-    numbers = np.array([labels[wordnet_id] for wordnet_id in files.values()], np.int32)
-    rows = np.flatnonzero(numbers >= 0)
-    numbers = numbers[rows]
-    return Split(ImageFiles(list(files), how).take(rows), numbers, numbers)
 
 
 def _list(root: Path) -> dict[str, str]:

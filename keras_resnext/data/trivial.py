@@ -36,13 +36,9 @@ NAMES = tuple(RANGES)
 
 
 def draw_operations(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw an operation and its magnitude for each image (Müller & Hutter 2021).
+    """Draw operations, indices into `NAMES`, and magnitudes, as in `RANGES` (Müller & Hutter 2021).
 
-    The operations, and the 31 magnitudes of each, are those of
-    `torchvision.transforms.TrivialAugmentWide`, equally likely.
-
-    Returns:
-        int (B,), indices into `NAMES`, and float64 (B,), magnitudes as in `RANGES`.
+    They are those of `torchvision.transforms.TrivialAugmentWide`, equally likely.
     """
     operations = rng.integers(len(NAMES), size=count)
     first, last, signed = np.array(list(RANGES.values()))[operations].T
@@ -79,10 +75,9 @@ def each(images: np.ndarray, function: Callable[["PILImage", int], "PILImage"]) 
 def transform_one(
     image: "PILImage", name: str, magnitude: float, fill: tuple[int, ...]
 ) -> "PILImage":
-    """Apply an operation to an RGB image, with the nearest pixel where one moves.
+    """Apply an operation to an RGB image, equal to torchvision's for the same magnitude.
 
-    Equal to what torchvision computes on PIL images, where torchvision gives the same magnitude: a
-    translation by 16 pixels is one by 15 there, since its float32 ends just below.
+    (A translation by 16 pixels is one by 15 there, since its float32 ends just below.)
     """
     from PIL import Image, ImageEnhance, ImageOps
 

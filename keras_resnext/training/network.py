@@ -151,7 +151,7 @@ def compiled_network(
 
 
 def training_batches(
-    settings: Settings, dataset: Dataset, workers: int = 1, shard: tuple[int, int] = (0, 1)
+    settings: Settings, dataset: Dataset, workers: int = 2, shard: tuple[int, int] = (0, 1)
 ) -> Batches:
     """Shuffled and augmented batches of the training split.
 

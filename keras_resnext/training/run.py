@@ -50,8 +50,8 @@ class RunOptions:
     """Steps between checkpoints within an epoch; 0: only at each epoch's end and on Ctrl-C."""
     keep: Count = 2
     """Number of checkpoints to keep."""
-    workers: int = 1
-    """Threads that prepare batches ahead; 0: none."""
+    workers: int = 2
+    """Batches prepared at the same time, ahead of training; 0: none."""
     steps_per_execution: Count = 1
     """Steps computed at a time, without checking loss, signals or checkpoints in between: spares an
     accelerator the wait for Python. Not under PyTorch."""

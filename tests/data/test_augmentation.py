@@ -10,7 +10,6 @@ from PIL import Image
 
 from keras_resnext.data import Augmentation
 from keras_resnext.data.augmentation import (
-    Blend,
     augment,
     crop_and_resize,
     crop_box,
@@ -295,22 +294,23 @@ def blends(count=3000, height=HEIGHT, width=WIDTH, **alphas):
 
 @pytest.mark.parametrize(
     "blend",
-    [Blend(0.3), Blend(1 - 6 / 48, (slice(1, 3), slice(4, 7))), Blend(1.0, (slice(2, 2),) * 2)],
+    [(0.3, None), (1 - 6 / 48, (slice(1, 3), slice(4, 7))), (1.0, (slice(2, 2),) * 2)],
 )
 def test_each_sample_is_mixed_with_the_one_before_it(blend):
     rng = np.random.default_rng(0)
     images = rng.random((5, HEIGHT, WIDTH, 3), np.float32)
     labels = np.eye(3, dtype=np.float32)[rng.integers(0, 3, 5)]
     before = images.copy()
-    found = mix(images, labels, blend)
+    found = mix(images, labels, *blend)
+    weight, box = blend
     assert found[0].dtype == found[1].dtype == np.float32
-    own = np.full((HEIGHT, WIDTH, 1), blend.weight)
-    if blend.box is not None:
+    own = np.full((HEIGHT, WIDTH, 1), weight)
+    if box is not None:
         own[:] = 1
-        own[blend.box] = 0
+        own[box] = 0
     expected = own * images[1:] + (1 - own) * images[:-1]
     np.testing.assert_allclose(found[0], expected, atol=1e-6)
-    expected = blend.weight * labels[1:] + (1 - blend.weight) * labels[:-1]
+    expected = weight * labels[1:] + (1 - weight) * labels[:-1]
     np.testing.assert_allclose(found[1], expected, atol=1e-6)
     np.testing.assert_array_equal(images, before)
 
@@ -335,15 +335,15 @@ def test_cutmix_is_torchvisions_and_weights_by_the_true_area(alpha):
         np.testing.assert_allclose(summary(fast, 0), summary(slow, 0), atol=1.0)
     areas = [np.prod([b[:, 1] - b[:, 0], b[:, 3] - b[:, 2]], axis=0) / 768 for b in (slow, fast)]
     assert areas[0].mean() == pytest.approx(areas[1].mean(), abs=0.025)
-    np.testing.assert_allclose([blend.weight for blend in drawn], 1 - areas[1])
+    np.testing.assert_allclose([weight for weight, _ in drawn], 1 - areas[1])
 
 
 def test_with_both_each_comes_half_the_time_and_without_none():
     drawn = blends(mixup=0.2, cutmix=1.0)
-    weights = np.array([blend.weight for blend in drawn if blend.box is None])
+    weights = np.array([weight for weight, box in drawn if box is None])
     assert len(weights) / len(drawn) == pytest.approx(0.5, abs=0.06)
     assert weights.var() == pytest.approx(1 / (4 * (2 * 0.2 + 1)), rel=0.15)  # of Beta(0.2, 0.2)
-    assert blends(1) == [Blend(1.0)]
+    assert blends(1) == [(1.0, None)]
     assert not Augmentation().mixes
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from keras_resnext.data import DatasetError, cifar100, load_dataset
-from keras_resnext.data.cifar100 import FILES, NAME, load_arrays, read_official, read_tfds
+from keras_resnext.data.cifar100 import NAME, load_arrays, read_official, read_tfds
 from keras_resnext.preprocessing import whole_image
 from tests.data.conftest import parts, random_split
 
@@ -89,17 +89,6 @@ def official(rows, first):
 CONTENTS = {"train": official(2, 1), "test": official(1, 2), "meta": official(0, 0)}
 
 
-@pytest.fixture(autouse=True)
-def small_files(monkeypatch, request):
-    if "cifar_folder" not in request.fixturenames:
-        expect(monkeypatch, CONTENTS)
-
-
-def expect(monkeypatch, contents):
-    for name, content in contents.items():
-        monkeypatch.setitem(FILES, name, (len(content), hashlib.md5(content).hexdigest()))
-
-
 def add(tar, name, content=b"", kind=tarfile.REGTYPE, target=""):
     member = tarfile.TarInfo(name)
     member.size, member.type, member.linkname = len(content), kind, target
@@ -161,9 +150,8 @@ def test_what_is_no_archive_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("kept", [0, 0.1, 0.6])
-def test_a_truncated_archive_is_refused(tmp_path, monkeypatch, kept):
+def test_a_truncated_archive_is_refused(tmp_path, kept):
     contents = CONTENTS | {"train": np.random.default_rng(0).bytes(100_000)}
-    expect(monkeypatch, contents)
     whole = make_tar(tmp_path / "whole.tar.gz", contents).read_bytes()
     path = tmp_path / "cut.tar.gz"
     path.write_bytes(whole[: int(kept * len(whole))])
@@ -176,8 +164,8 @@ def test_a_file_missing_or_changed_is_named(tmp_path, make):
     some = {name: content for name, content in CONTENTS.items() if name != "test"}
     with pytest.raises(DatasetError, match=rf"lacks test of {NAME}"):
         read_official(make(tmp_path / "a", some))
-    for number, changed in enumerate((CONTENTS["train"][:-1], CONTENTS["train"] + b"x")):
-        with pytest.raises(DatasetError, match=r"train in .* is not the official file"):
+    for number, changed in enumerate((CONTENTS["train"][:-9], b"x", b"")):
+        with pytest.raises(DatasetError, match="does not hold the official files: "):
             read_official(make(tmp_path / f"{number}", CONTENTS | {"train": changed}))
 
 
@@ -213,17 +201,11 @@ class Touch:
         return os.mkdir, (str(self.path),)
 
 
-def test_code_is_not_run_even_where_the_checksum_agrees(tmp_path, monkeypatch):
+def test_code_is_not_run(tmp_path):
     victim = tmp_path / "made"
     content = pickle.dumps(Touch(victim), protocol=2)
     folder = make_folder(tmp_path / NAME, dict.fromkeys(CONTENTS, content))
-    with (
-        mock.patch.object(cifar100, "load_arrays", pickle.loads),
-        pytest.raises(DatasetError, match=r"train in .* is not the official file"),
-    ):
-        read_official(folder)
-    expect(monkeypatch, dict.fromkeys(CONTENTS, content))
-    with pytest.raises(pickle.UnpicklingError, match=r"(posix|nt)\.mkdir is not allowed"):
+    with pytest.raises(DatasetError, match=r"(posix|nt)\.mkdir is not allowed"):
         read_official(folder)
     assert not victim.exists()
     pickle.loads(content)

@@ -141,7 +141,7 @@ def test_what_cannot_be_used_is_left_out_and_reported(tmp_path, capsys):
     plain(99).save(tmp_path / "8 loose.png")
     assert sum(len(part) for part in parts(load(tmp_path))) == 6
     expected = (
-        f"Left out of {tmp_path}: 8 that cannot be used",
+        f"Left out of {tmp_path}: 8 files",
         "  '8 loose.png': in no folder of a class",
         "  'dog/1 cut.jpg': Truncated File Read",
         "  'dog/2 text.JPG': no JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC image",
