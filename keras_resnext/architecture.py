@@ -95,18 +95,3 @@ def from_timm_name(name: str) -> Architecture:
         shortcut="average_pool" if match["stem"] else "projection",
         squeeze_excitation=bool(match["se"]),
     )
-
-
-def timm_name(architecture: Architecture) -> str | None:
-    """Return timm's name for an architecture; None where its naming scheme has none."""
-    letters = {stem: letter for letter, stem in _STEMS.items()}
-    for name, blocks in STAGE_BLOCKS.items():
-        if blocks == architecture.stage_blocks:
-            found = (
-                f"{'se' * architecture.squeeze_excitation}{name}"
-                f"{letters.get(architecture.stem, '')}"
-                f"_{architecture.cardinality}x{architecture.base_width}d"
-            )
-            if len(blocks) == 4 and from_timm_name(found) == architecture:
-                return found
-    return None

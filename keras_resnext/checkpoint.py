@@ -12,7 +12,6 @@ from typing import Any
 import keras
 
 from keras_resnext.files import escape, write_json
-from keras_resnext.preprocessing import Preprocessing
 from keras_resnext.weights import hub
 from keras_resnext.weights.config import CONFIG, OURS, OWN, from_config, read_config, to_config
 from keras_resnext.weights.files import SUFFIXES, read_weights, write_weights
@@ -94,28 +93,24 @@ def _of_folder(folder: Path, file: str) -> Checkpoint:
 def _of_file(path: Path) -> Checkpoint:
     if path.name in WEIGHTS.values() and (path.parent / CONFIG).is_file():
         return _of_folder(path.parent, path.name)
-    weights = read_weights(path)
+    found = _of_weights(read_weights(path), path, name=path.name.split(".")[0], folder=path.parent)
+    if found.architecture.cardinality == 1:
+        what = "a Wide ResNet" if found.architecture.base_width > 64 else "a ResNet"
+        read_as = f"{found.architecture}, its strides in the 3x3 convolutions"
+        logger.warning("%s: %s, no groups; read as %s", path, what, read_as)
+    return found
+
+
+def _of_weights(weights: LayerWeights, source: Path, **known: Any) -> Checkpoint:
     architecture = weights.architecture()
     assert architecture is not None  # or reading would have failed
-    if architecture.cardinality == 1:
-        what = {64: "a ResNet", 128: "a Wide ResNet"}.get(architecture.base_width, "a network")
-        logger.warning(
-            "%s holds %s without groups, which is a %s if its 3x3 convolutions have the strides",
-            path, what, architecture,
-        )  # fmt: skip
     return Checkpoint(
-        name=path.name.split(".")[0],
         architecture=architecture,
-        preprocessing=None,
-        class_names=None,
         classes=weights.classes,
         channels=weights.channels,
-        license=None,
-        source=str(path),
-        trained_on=None,
-        accuracy={},
-        folder=path.parent,
+        source=str(source),
         read=lambda: weights,
+        **known,
     )
 
 
@@ -123,14 +118,9 @@ def write_checkpoint(
     folder: str | os.PathLike,
     model: keras.Model,
     *,
-    preprocessing: Preprocessing | None,
-    class_names: tuple[str, ...] | list[str] | None,
-    trained_on: str | None = None,
-    license: str | None = None,
-    accuracy: dict[str, float] | None = None,
-    name: str | None = None,
     weights_file: str = "model.safetensors",
     extra: dict[str, Any] | None = None,
+    **described: Any,
 ) -> None:
     """Write a network as a checkpoint folder, each file atomically.
 
@@ -140,43 +130,23 @@ def write_checkpoint(
     Args:
         folder: is made if it does not exist.
         model: a `ResNeXt`, or one that holds one, under any dtype policy.
-        preprocessing: from an image to the input of the network.
-        class_names: by label.
-        trained_on: data set and procedure in words.
-        license: SPDX identifier of the weights.
-        accuracy: fractions by what they are of.
-        name: of the checkpoint. Default: the folder's.
         weights_file: file name of the weights.
         extra: more to keep under the key `keras_resnext`; JSON values.
+        **described: what else a `Checkpoint` says; its name is the folder's by default.
 
     Raises:
         ValueError: the model is no ResNeXt, or the class names are not as many as its classes.
         OSError: a file cannot be written.
     """
-    folder = Path(folder)
-    weights = LayerWeights.of_model(model)
-    if class_names is not None and weights.classes not in (None, len(class_names)):
+    folder, weights = Path(folder), LayerWeights.of_model(model)
+    names = described.get("class_names")
+    if names is not None and weights.classes not in (None, len(names)):
         raise ValueError(
             f"class_names: expected {weights.classes} names, one per class of {model.name!r}, got "
-            f"{len(class_names)}"
+            f"{len(names)}"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    architecture = weights.architecture()
-    assert architecture is not None  # or `of_model` would have failed
-    checkpoint = Checkpoint(
-        name=name or folder.resolve().name,
-        architecture=architecture,
-        preprocessing=preprocessing,
-        class_names=tuple(class_names) if class_names is not None else None,
-        classes=weights.classes,
-        channels=weights.channels,
-        license=license,
-        source=str(folder),
-        trained_on=trained_on,
-        accuracy=accuracy or {},
-        folder=folder,
-        read=lambda: weights,
-    )
+    checkpoint = _of_weights(weights, folder, **{"name": folder.resolve().name} | described)
     write_weights(folder / weights_file, weights)
     write_config(folder, checkpoint, extra)
 

@@ -6,7 +6,6 @@ Weights move between the three forms of the block (Xie et al., figure 3 and sect
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import TypeVar
 
 import keras
@@ -43,7 +42,7 @@ def feature_info(model: keras.Model) -> list[FeatureInfo]:
     """Return what features a ResNeXt has.
 
     Args:
-        model: built by `keras_resnext.ResNeXt` or one of the named models, with top or without.
+        model: built by `keras_resnext`, with top or without.
 
     Returns:
         By stage, from 1: the output of its last block. First, at 0, the stem before it pools.
@@ -74,7 +73,7 @@ def feature_extractor(model: keras.Model, stages: Sequence[int] | None = None) -
     """Return a model that outputs features at several sizes, as timm's `features_only=True` does.
 
     Args:
-        model: built by `keras_resnext.ResNeXt` or one of the named models, with top or without.
+        model: built by `keras_resnext`, with top or without, and of any checkpoint.
         stages: as `feature_info` counts them; all by default. The C2 to C5 of a feature pyramid
             are `(1, 2, 3, 4)`.
 
@@ -86,7 +85,7 @@ def feature_extractor(model: keras.Model, stages: Sequence[int] | None = None) -
         ValueError: it is another model, or has no such stage.
 
     Example:
-        >>> backbone = ResNeXt50(include_top=False, stem="imagenet")
+        >>> backbone = from_preset("resnext50_32x4d.tv2_in1k", include_top=False)
         >>> c3, c4, c5 = feature_extractor(backbone, (2, 3, 4))(images)
     """
     info = feature_info(model)
@@ -101,35 +100,11 @@ def feature_extractor(model: keras.Model, stages: Sequence[int] | None = None) -
     return keras.Model(model.input, outputs, name=f"{model.name}_features")
 
 
-def multiply_adds(model: keras.Model) -> int:
-    """Return the multiply-adds (MACs) of one image's way through a network.
-
-    Convolutions, grouped or not, and dense layers count, as in torchvision's tables; biases,
-    normalization, activations and pooling do not.
-
-    Args:
-        model: a functional model of known image size, each layer called once, without nested
-            models. The values of its weights do not matter.
-    """
-    counted = (keras.layers.Conv2D, keras.layers.Dense)
-    # Each number of the output is a sum over all axes of the kernel but its last, the output's.
-    return sum(
-        prod(layer.output.shape[1:]) * prod(layer.kernel.shape[:-1])
-        for layer in model.layers
-        if isinstance(layer, counted)
-    )
-
-
 def transfer_weights(source: keras.Model, target: keras.Model) -> None:
     """Set `target`'s weights so that it computes what `source` computes, in its own form.
 
     Both are `ResNeXt` models that differ at most in `block`: what form (c) holds in one layer,
-    form (a) and (b) hold in one layer per branch. A sum of products is split and added in another
-    order, so outputs agree to rounding.
-
-    Args:
-        source: model to read.
-        target: model to write.
+    form (a) and (b) hold in one layer per branch. Outputs agree to rounding.
 
     Raises:
         ValueError: if the models differ in more than the form of the block; nothing is written.
@@ -175,7 +150,12 @@ def assign(
 def join_branches(arrays: Mapping[str, list[np.ndarray]]) -> dict[str, list[np.ndarray]]:
     """Bring the weights of layers, by their names in any form, into form (c)."""
     parts = _by_whole_layer((name, weights) for name, weights in arrays.items() if weights)
-    return {name: _joined(name, branches) for name, branches in parts.items()}
+    return {
+        name: [np.concatenate(pieces, _axis(name)) for pieces in zip(*branches, strict=True)]
+        if len(branches) > 1
+        else branches[0]
+        for name, branches in parts.items()
+    }
 
 
 def _by_whole_layer(items: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
@@ -193,12 +173,6 @@ def _axis(name: str) -> int:
     A path owns outputs of the first two convolutions and inputs of the third.
     """
     return -2 if name.endswith("_conv3") else -1
-
-
-def _joined(name: str, branches: list[list[np.ndarray]]) -> list[np.ndarray]:
-    if len(branches) == 1:
-        return branches[0]
-    return [np.concatenate(parts, _axis(name)) for parts in zip(*branches, strict=True)]
 
 
 def _wrong_shapes(name: str, whole: list[np.ndarray], layers: list[keras.Layer]) -> Iterable[str]:

@@ -19,12 +19,7 @@ from keras_resnext.weights.config import CONFIG
 from keras_resnext.weights.layers import HEAD, OURS, LayerWeights
 from keras_resnext.weights.presets import differences, find_preset
 
-REDUCES = ("dense", "grouped")
-SHORTCUTS = ("projection", "average_pool")
-POOLINGS = {
-    "avg": layers.GlobalAveragePooling2D,
-    "max": layers.GlobalMaxPooling2D,
-}
+POOLINGS = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
 CIFAR_SIZE = 32  # pixels
 IMAGENET_SIZE = 224
 LARGEST_CIFAR_SIZE = 64  # of images that are small without a stem that shrinks them
@@ -105,7 +100,7 @@ def ResNeXt(
     """
     given = (cardinality, base_width, stem or "imagenet", shortcut, squeeze_excitation, reduce)
     architecture = Architecture(tuple(stage_blocks or ()), *given)
-    _check_architecture(architecture, block)
+    _check(architecture, block, pooling, classes)
     source = _find(weights, architecture)
     if stem is None:
         default = source.architecture.stem if source else _stem_for(input_tensor, input_shape)
@@ -115,10 +110,6 @@ def ResNeXt(
             f"weights: {source.name} is of {source.architecture}; build with {wrong}, or by "
             "keras_resnext.from_preset."
         )
-    if pooling is not None and pooling not in POOLINGS:
-        raise ValueError(f"pooling={pooling!r} is unknown; use None or one of {_quoted(POOLINGS)}.")
-    if classes is not None and not _is_positive(classes):
-        raise ValueError(f"classes={classes!r} must be a positive integer.")
     is_cifar = architecture.stem == "cifar"
     channels = source.channels if source else 3
     size = None
@@ -127,12 +118,7 @@ def ResNeXt(
         if source and source.preprocessing:
             size = source.preprocessing.image_size
     image = _image_input(input_tensor, input_shape, (size, size, channels))
-    _check_image(image, architecture)
-    if source and channels != image.shape[channel_axis()]:
-        raise ValueError(
-            f"The input has the shape {tuple(image.shape)}: {source.name} is for images of "
-            f"{channels} channels."
-        )
+    _check_image(image, architecture, source)
     classes = classes or (source and source.classes) or (100 if is_cifar else 1000)
     loaded = source.weights() if source else None  # all is checked before a download
 
@@ -157,8 +143,8 @@ def ResNeXt(
     if source and loaded:
         load_weights(model, loaded, source.name, any_head=True)
         if include_top and classes != source.classes:
-            had = f"{source.classes} classes" if source.classes else "no classifier"
-            logger.warning("%s has %s: that for %d is random", source.name, had, classes)
+            had = f"a classifier for {source.classes}" if source.classes else "no classifier"
+            logger.warning("%s has %s: the one for %d is random", source.name, had, classes)
     return model
 
 
@@ -183,15 +169,12 @@ def from_preset(
         include_top: whether to end in pooling and a classifier.
         classes: number of classes. Other than the checkpoint's: the classifier is initialized
             afresh. Default: the checkpoint's; where it has no classifier, the network has none.
-        input_tensor: as of `ResNeXt`, and so are the other arguments.
-        input_shape: shape of one image. Default: size and channels are the checkpoint's.
-        pooling: without top, `None`, `"avg"` or `"max"`.
-        classifier_activation: of the last layer; `None` gives the logits.
-        name: name of the model. Default: that of the checkpoint.
+        input_tensor: this and all others as of `ResNeXt`, which returns the model.
+        input_shape: of one image.
+        pooling: without top.
+        classifier_activation: of the last layer.
+        name: of the model. Default: that of the checkpoint.
         block: form of the block.
-
-    Returns:
-        A `keras.Model`, as by `ResNeXt`.
 
     Raises:
         ValueError: there is no such checkpoint, or an argument is impossible.
@@ -264,25 +247,28 @@ def in_data_format(shape: tuple) -> tuple:
     return (shape[2], *shape[:2]) if first else shape
 
 
-def _check_architecture(architecture: Architecture, block: str) -> None:
+def _check(architecture: Architecture, block, pooling, classes) -> None:
     """Make sure that a network can be built so."""
     stage_blocks, cardinality = architecture.stage_blocks, architecture.cardinality
-    if not stage_blocks or not all(_is_positive(count) for count in stage_blocks):
+    if not stage_blocks or not all(map(_is_positive, stage_blocks)):
         raise ValueError(
             f"stage_blocks={stage_blocks!r} must hold the number of blocks of each stage, one or "
             "more, such as (3, 4, 6, 3)."
         )
-    for argument in ("cardinality", "base_width"):
-        if not _is_positive(value := getattr(architecture, argument)):
+    numbers = {"cardinality": cardinality, "base_width": architecture.base_width}
+    for argument, value in (numbers | {"classes": 1 if classes is None else classes}).items():
+        if not _is_positive(value):
             raise ValueError(f"{argument}={value!r} must be a positive integer.")
     for argument, value, known in (
         ("stem", architecture.stem, STEMS),
         ("block", block, FORMS),
-        ("reduce", architecture.reduce, REDUCES),
-        ("shortcut", architecture.shortcut, SHORTCUTS),
+        ("reduce", architecture.reduce, ("dense", "grouped")),
+        ("shortcut", architecture.shortcut, ("projection", "average_pool")),
+        ("pooling", pooling, (None, *POOLINGS)),
     ):
         if value not in known:
-            raise ValueError(f"{argument}={value!r} is unknown; use one of {_quoted(known)}.")
+            words = ", ".join(map(repr, known))
+            raise ValueError(f"{argument}={value!r} is unknown; use one of {words}.")
     if architecture.reduce == "grouped" and STEM_CHANNELS % cardinality:
         raise ValueError(
             f"cardinality={cardinality} does not divide the {STEM_CHANNELS} channels of the stem, "
@@ -315,18 +301,18 @@ def _image_input(input_tensor, input_shape, default):
 def _stem_for(input_tensor, input_shape) -> str:
     """The stem that fits the size of the images, where nothing else names one."""
     shape = input_shape if input_tensor is None else tuple(input_tensor.shape[1:])
-    if not shape or len(shape) != 3:
-        return "cifar"
-    sizes = [size for size in _height_and_width(shape) if isinstance(size, int)]
-    return "imagenet" if max(sizes, default=0) > LARGEST_CIFAR_SIZE else "cifar"
+    sizes = [size or 0 for size in _height_and_width(shape)] if shape and len(shape) == 3 else [0]
+    return "imagenet" if max(sizes) > LARGEST_CIFAR_SIZE else "cifar"
 
 
-def _check_image(image, architecture: Architecture) -> None:
-    """Make sure that the images can go through all stages."""
-    if image.shape[channel_axis()] is None:
+def _check_image(image, architecture: Architecture, source: Checkpoint | None) -> None:
+    """Make sure that the weights are for such images, and these can go through all stages."""
+    channels = image.shape[channel_axis()]
+    if channels is None or (source and channels != source.channels):
+        wanted = f"{source.channels} of {source.name}" if source else "a number"
         raise ValueError(
-            f"The input has the shape {tuple(image.shape)}: the number of channels must be known, "
-            f"in the data format {keras.config.image_data_format()!r}."
+            f"The input has the shape {tuple(image.shape)} in the data format "
+            f"{keras.config.image_data_format()!r}: its channels must be {wanted}."
         )
     stem, stages = architecture.stem, len(architecture.stage_blocks)
     smallest = (1 if stem == "cifar" else 4) * 2 ** (stages - 1)
@@ -344,10 +330,6 @@ def _height_and_width(shape):
 
 def _is_positive(value):
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _quoted(names):
-    return ", ".join(repr(name) for name in names)
 
 
 def _named(name: str, doc: str, **sizes: int):
@@ -386,29 +368,22 @@ def _named(name: str, doc: str, **sizes: int):
 _NAMED_DOC = """
 
     The arguments are those of `keras_resnext.ResNeXt`, in the order of `keras.applications`; those
-    of the architecture (`cardinality`, `base_width`, `stem`, `block`, `reduce`, `shortcut`,
-    `squeeze_excitation`) by keyword only. With
-    published `weights` or larger images, such as `input_shape=(224, 224, 3)`, the network is the
-    paper's for ImageNet, as in torchvision.
+    of the architecture (`cardinality`, `base_width`, `stem`, ...) by keyword only. With published
+    `weights` or larger images, such as `input_shape=(224, 224, 3)`, the network is the paper's for
+    ImageNet, as in torchvision; with no argument, it is for CIFAR-100.
     """
 
 ResNeXt29 = _named(
     "ResNeXt29",
-    """ResNeXt-29 for CIFAR (section 5.3), 8x64d unless said otherwise; 16x64d is larger.""",
+    "ResNeXt-29 for CIFAR (section 5.3), 8x64d unless said otherwise; 16x64d is larger.",
     cardinality=8,
     base_width=64,
 )
-ResNeXt50 = _named(
-    "ResNeXt50",
-    """ResNeXt-50 32x4d (table 1); with no argument, for CIFAR-100: 32x32x3 to 100 classes.""",
-)
-ResNeXt101 = _named(
-    "ResNeXt101",
-    """ResNeXt-101, 32x4d unless said otherwise (table 4); with no argument, for CIFAR-100.""",
-)
+ResNeXt50 = _named("ResNeXt50", "ResNeXt-50, 32x4d unless said otherwise (table 1).")
+ResNeXt101 = _named("ResNeXt101", "ResNeXt-101, 32x4d unless said otherwise (table 4).")
 ResNeXt152 = _named(
     "ResNeXt152",
-    """ResNeXt-152 32x4d; with no argument, for CIFAR-100.
+    """ResNeXt-152, 32x4d unless said otherwise.
 
     The stages are those of ResNet-152: 3, 8, 36, 3 blocks. With `reduce="grouped"` they are
     3, 4, 36, 3: the PyTorch implementation for CIFAR-100 that groups the first 1x1 has four blocks

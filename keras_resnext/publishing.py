@@ -2,22 +2,22 @@
 
 import json
 import os
-from dataclasses import asdict, replace
-from functools import cache
-from math import prod
+import re
+from dataclasses import replace
+from math import ceil, prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from keras_resnext.architecture import Architecture
+from keras_resnext.blocks import kernel_shapes
 from keras_resnext.checkpoint import HUB, WEIGHTS, Checkpoint, open_checkpoint, write_folder
-from keras_resnext.features import multiply_adds
 from keras_resnext.files import atomic_write, escape
-from keras_resnext.models import ResNeXt, from_preset, in_data_format
+from keras_resnext.models import from_preset
 from keras_resnext.weights import hub
 from keras_resnext.weights.config import to_timm
-from keras_resnext.weights.files import SUFFIXES, read_weights, without_values, write_weights
+from keras_resnext.weights.files import SUFFIXES, read_weights, write_weights
 from keras_resnext.weights.naming import LIBRARIES
 from keras_resnext.weights.presets import PRESETS, TOP1, TOP5, is_recommended
 
@@ -113,12 +113,7 @@ def push_to_hub(
 
 
 def model_card(checkpoint: Checkpoint, *, how: str = "") -> str:
-    """Return a model card in Markdown.
-
-    Args:
-        checkpoint: what it is of.
-        how: how to use it, in Markdown.
-    """
+    """Return a model card in Markdown; `how` says there how to use it."""
     parts = [f"# {escape(checkpoint.name)}", f"{checkpoint.architecture}."]
     if checkpoint.trained_on:
         parts.append(f"Trained on {escape(checkpoint.trained_on)}.")
@@ -162,55 +157,57 @@ for those marked *imagenet*. They come from timm's repositories on the Hugging F
 `hf://timm/NAME`.
 
 Accuracy is top-1 and top-5 in percent on the validation images of ImageNet-1k, as published; \
-parameters and multiply-adds are counted from the graph. **CC-BY-NC-4.0 forbids commercial use**; \
+parameters and multiply-adds are counted layer by layer. **CC-BY-NC-4.0 forbids commercial use**; \
 such weights load by their full name only.
 
 `keras-resnext presets --write docs/presets.md` writes this page.
 
-| weights | input | top-1 | top-5 | parameters, M | multiply-adds, G | license | | trained on |
-|---|---|---|---|---|---|---|---|---|
 """
+_COLUMNS = ("weights", "input", "top-1", "top-5", "parameters, M", "multiply-adds, G", "license",
+            "", "trained on")  # fmt: skip
 
 
 def presets_table() -> str:
     """Return all published weights as a table for a terminal."""
-    width = max(map(len, PRESETS))
-    lines = [f"{'weights':{width}}  input    top-1    top-5  license"]
-    lines += [
-        f"{name:{width}}  {size:>5}  {top1:>7}  {top5:>7}  {license:12}  {mark}".rstrip()
-        for name, size, top1, top5, license, mark in map(_columns, PRESETS.values())
-    ]
-    return "\n".join(lines)
-
-
-def presets_page() -> str:
-    """Return docs/presets.md: all published weights, with the size of their networks."""
-    rows = []
-    for preset in PRESETS.values():
-        name, size, top1, top5, license, mark = _columns(preset)
-        parameters, multiply_adds = _size(preset.architecture, int(size))
-        counts = f"{parameters / 1e6:.1f} | {multiply_adds / 1e9:.2f}"
-        mark = mark and f"*{mark}*"
-        cells = [f"`{name}`", size, top1, top5, counts, license, mark, preset.trained_on]
-        rows.append(f"| {' | '.join(cells)} |\n")
-    return _PAGE + "".join(rows)
-
-
-def _columns(preset):
-    return (
-        preset.name,
-        str(preset.preprocessing.image_size),
-        f"{100 * preset.accuracy[TOP1]:.3f}",
-        f"{100 * preset.accuracy[TOP5]:.3f}",
-        preset.license,
-        "imagenet" if is_recommended(preset) else "",
+    rows = [_COLUMNS[:-1], *(row[:-1] for row in _rows())]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(map(str.ljust, row, widths)).rstrip()  # the last is mostly empty
+        for row in rows
     )
 
 
-@cache
-def _size(architecture: Architecture, image_size: int) -> tuple[int, int]:
-    """Trainable parameters, and multiply-adds per image, of a network for ImageNet-1k."""
-    shape = in_data_format((image_size, image_size, 3))
-    model = without_values(lambda: ResNeXt(**asdict(architecture), input_shape=shape, classes=1000))
-    parameters = sum(prod(weight.shape) for weight in model.trainable_weights)
-    return parameters, multiply_adds(model)
+def presets_page() -> str:
+    """Return docs/presets.md: all published weights."""
+    rows = [_COLUMNS, ["---"] * len(_COLUMNS)]
+    rows += [[f"`{name}`", *cells] for name, *cells in _rows()]
+    return _PAGE + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _rows() -> list[list[str]]:
+    rows = []
+    for preset in PRESETS.values():
+        size = preset.preprocessing.image_size if preset.preprocessing else 0
+        parameters, multiply_adds = _costs(preset.architecture, size)
+        accuracy = [f"{100 * preset.accuracy[key]:.3f}" for key in (TOP1, TOP5)]
+        counts = [f"{parameters / 1e6:.1f}", f"{multiply_adds / 1e9:.2f}"]
+        mark = "imagenet" if is_recommended(preset) else ""
+        told = [preset.license or "", mark, preset.trained_on or ""]
+        rows.append([preset.name, str(size), *accuracy, *counts, *told])
+    return rows
+
+
+def _costs(architecture: Architecture, size: int) -> tuple[int, int]:
+    """Trainable parameters, and multiply-adds per image, of a network for ImageNet-1k.
+
+    As torchvision counts them: convolutions and the classifier, without biases and normalization.
+    """
+    parameters, multiply_adds, size = 1000, 0, ceil(size / 2)
+    for layer, kernel in kernel_shapes(architecture, channels=3).items():
+        if layer == "stage1_block1_conv1" or re.fullmatch(r"stage[2-4]_block1_conv2", layer):
+            size = ceil(size / 2)
+        is_se = "_se_" in layer  # on means over the image, with a bias
+        parameters += prod(kernel) + kernel[-1] * (1 if is_se else 2)
+        multiply_adds += prod(kernel) * (1 if is_se else size**2)
+    head = 256 * 2 ** (len(architecture.stage_blocks) - 1) * 1000
+    return parameters + head, multiply_adds + head

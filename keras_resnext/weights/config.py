@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from keras_resnext.architecture import Architecture, from_timm_name, timm_name
+from keras_resnext.architecture import Architecture, from_timm_name
 from keras_resnext.files import escape
 from keras_resnext.preprocessing import Preprocessing, imagenet_class_names
 from keras_resnext.weights.layers import Checkpoint
@@ -32,15 +32,11 @@ def to_config(checkpoint: Checkpoint, extra: dict[str, Any]) -> dict[str, Any]:
     """Return what `config.json` holds; `extra` stands under our key, beside what is ours."""
     architecture, preprocessing = checkpoint.architecture, checkpoint.preprocessing
     name, arguments = to_timm(architecture)
-    own: dict[str, Any] = {
-        "name": checkpoint.name,
-        "trained_on": checkpoint.trained_on,
-        "accuracy": checkpoint.accuracy,
-    }
+    own = {key: getattr(checkpoint, key) for key in OWN if key != "architecture"}
     if name is None:
         own["architecture"] = asdict(architecture)
-    pretrained: dict[str, Any] = {
-        "num_classes": checkpoint.classes or 0,
+    classes = {"num_classes": checkpoint.classes or 0}
+    pretrained: dict[str, Any] = classes | {
         "first_conv": "conv1.0" if architecture.stem.startswith("deep") else "conv1",
         "classifier": "fc",
         "pool_size": None,
@@ -58,34 +54,32 @@ def to_config(checkpoint: Checkpoint, extra: dict[str, Any]) -> dict[str, Any]:
             "mean": [round(value / 255, 12) for value in preprocessing.mean],
             "std": [round(value / 255, 12) for value in preprocessing.std],
         }
-    config = {
+    elif checkpoint.channels != 3:
+        arguments = arguments | {"in_chans": checkpoint.channels}
+    names = checkpoint.class_names
+    return {
         "architecture": name or OURS,
-        "num_classes": checkpoint.classes or 0,
+        **classes,
         "num_features": 256 * 2 ** (len(architecture.stage_blocks) - 1),
         "global_pool": "avg",
         "model_args": arguments,
         "pretrained_cfg": pretrained,
         OURS: extra | own,
+        **({"label_names": list(names)} if names is not None else {}),
     }
-    if checkpoint.class_names is not None:
-        config["label_names"] = list(checkpoint.class_names)
-    return config
 
 
 def to_timm(architecture: Architecture) -> tuple[str | None, dict[str, Any]]:
     """Return timm's name for a network and the arguments it needs; (None, {}) where it has none."""
-    name = timm_name(architecture)
-    if name in TIMM_NAMES:
-        return name, {}
+    for name in TIMM_NAMES:
+        if from_timm_name(name) == architecture:
+            return name, {}
     blocks = architecture.stage_blocks
     if architecture.stem == "cifar" or architecture.reduce == "grouped" or len(blocks) > 4:
         return None, {}
-    # timm's networks have four stages; empty ones do nothing if they keep the width.
-    empty = 4 - len(blocks)
     arguments = {
-        "layers": [*blocks, *[0] * empty],
-        "channels": [64 * 2**stage for stage in range(len(blocks))]
-        + [64 * 2 ** (len(blocks) - 1)] * empty,
+        "layers": [*blocks, *[0] * (4 - len(blocks))],
+        "channels": _channels(architecture),
         "cardinality": architecture.cardinality,
         "base_width": architecture.base_width,
         "avg_down": architecture.shortcut == "average_pool",
@@ -103,25 +97,21 @@ def from_timm(name: str, arguments: dict[str, Any]) -> Architecture:
     blocks = list(given.pop("layers", architecture.stage_blocks))
     while blocks and blocks[-1] == 0:
         blocks.pop()
-    stem, width = given.pop("stem_type", None), given.pop("stem_width", None)
-    changes = {
-        "stage_blocks": tuple(blocks),
-        "cardinality": given.pop("cardinality", architecture.cardinality),
-        "base_width": given.pop("base_width", architecture.base_width),
-        "stem": architecture.stem if stem is None else _TIMM_STEMS.get(stem, stem),
-    }
+    changes: dict[str, Any] = {"stage_blocks": tuple(blocks)}
+    for key in ("cardinality", "base_width"):
+        if key in given:
+            changes[key] = given.pop(key)
+    if given.get("stem_type") in _TIMM_STEMS:
+        changes["stem"] = _TIMM_STEMS[given.pop("stem_type")]
     if "avg_down" in given:
         changes["shortcut"] = "average_pool" if given.pop("avg_down") else "projection"
     if given.get("block_args") in ({}, {"attn_layer": "se"}):
         changes["squeeze_excitation"] = bool(given.pop("block_args"))
     found = replace(architecture, **changes)
-    expected = {"channels": __channels(found), "global_pool": "avg", "output_stride": 32}
-    strange = [key for key, value in given.items() if expected.get(key) != value]
-    if width not in (None, 32) and found.stem.startswith("deep"):
-        strange.append("stem_width")
-    if found.stem not in _TIMM_STEMS.values():
-        strange.append("stem_type")
-    if strange:
+    width = 32 if found.stem.startswith("deep") else given.get("stem_width")
+    expected = {"channels": _channels(found), "global_pool": "avg", "output_stride": 32}
+    expected |= {"stem_width": width}
+    if strange := [key for key, value in given.items() if expected.get(key) != value]:
         raise ValueError(
             f"model_args {', '.join(f'{key}={arguments[key]!r}' for key in strange)}: "
             "keras_resnext has no such ResNeXt"
@@ -129,8 +119,10 @@ def from_timm(name: str, arguments: dict[str, Any]) -> Architecture:
     return found
 
 
-def __channels(architecture):
-    return to_timm(replace(architecture, cardinality=3))[1]["channels"]
+def _channels(architecture: Architecture) -> list[int]:
+    """Of the stages; timm's empty ones do nothing if they keep the width."""
+    last = len(architecture.stage_blocks) - 1
+    return [64 * 2 ** min(stage, last) for stage in range(4)]
 
 
 def _crop_pct(size: int, resize_size: int) -> float:
@@ -197,7 +189,7 @@ def _class_names(config, pretrained, classes, told):
 
 def _preprocessing(pretrained: dict[str, Any]) -> Preprocessing | None:
     """What timm evaluates with; at the larger test size where one is given."""
-    if "mean" not in pretrained:
+    if len(pretrained.get("mean", ())) not in (1, 3):  # of gray images or RGB
         return None
     _, height, width = pretrained.get("test_input_size") or pretrained["input_size"]
     if height != width:
@@ -209,7 +201,9 @@ def _preprocessing(pretrained: dict[str, Any]) -> Preprocessing | None:
             "image_size": height,
             "resize_size": math.floor(height / share),
             "interpolation": "bilinear" if bilinear else "bicubic",
-            "mean": [round(255 * float(value), 9) for value in pretrained["mean"]],
-            "std": [round(255 * float(value), 9) for value in pretrained["std"]],
+            **{
+                key: [round(255 * float(value), 9) for value in 3 * pretrained[key]][:3]
+                for key in ("mean", "std")
+            },
         }
     )

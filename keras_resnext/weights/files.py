@@ -3,13 +3,14 @@
 Every error is a ValueError of one line that names the file.
 """
 
-import argparse
 import io
 import logging
 import math
 import re
 import warnings
 import zipfile
+from _compat_pickle import IMPORT_MAPPING  # of names as Python 2 has them, which PyTorch writes
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ import keras
 import numpy as np
 
 from keras_resnext.files import escape, write_bytes
+from keras_resnext.weights.hub import first_line
 from keras_resnext.weights.layers import OURS, LayerWeights
 from keras_resnext.weights.naming import LIBRARIES, find_network, to_torch
 
@@ -28,7 +30,9 @@ SUFFIXES = (".safetensors", ".weights.h5", ".keras", ".pth")
 """Of the files that are read and written. A `.pt`, `.bin` or `.tar` by PyTorch is read too."""
 logger = logging.getLogger("keras_resnext")
 
-_MEMBERS = ("config.json", "metadata.json", "model.weights.h5")
+# How pickles name classes and functions.
+_GLOBAL = re.compile(rb"c([\w.]+)\n([\w.]+)\n")
+_LARGEST_PICKLE = 2**24  # bytes
 # What lies where weights should, by its first bytes.
 _MISTAKEN = (
     (rb"\Z", "is empty; download it again"),
@@ -162,44 +166,74 @@ def _torch(path: Path) -> Any:
     return torch
 
 
+class _Inert:
+    """Stands for whatever a file names that is no tensor; keeps its parts and runs nothing."""
+
+    def __init__(self, *_):
+        self.parts: Any = {}
+
+    def __setstate__(self, state):
+        self.parts = state
+
+
+class _InertDict:
+    def __new__(cls, *_):
+        return OrderedDict()  # PyTorch adds items to no other
+
+
 def _read_torch(path: Path) -> dict[str, Any]:
     """Read all tensors of what was saved; PyTorch's safe unpickler runs no code.
 
-    Of what trainers keep beside them, options, NumPy's numbers and paths are plain data, too.
+    What trainers keep beside them, and the classes of whole models, are `_Inert`.
     """
     torch = _torch(path)
+    pickled = [b""]
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            if any(item.compress_type != zipfile.ZIP_STORED for item in archive.infolist()):
+            items = archive.infolist()
+            if any(item.compress_type != zipfile.ZIP_STORED for item in items):
                 raise ValueError(f"{path} is compressed, which torch.save does not do; not read")
-    scalar = np._core.multiarray.scalar  # type: ignore[attr-defined]
-    plain = [argparse.Namespace, scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype]
-    plain += [type(np.dtype(kind)) for kind in "?bhilqBHILQefd"]
+            pickled = [archive.read(i) for i in items if i.filename.endswith("data.pkl")]
+    else:
+        with open(path, "rb") as file:
+            pickled = [file.read(_LARGEST_PICKLE)]
+    names = {
+        f"{IMPORT_MAPPING.get(module.decode(), module.decode())}.{name.decode()}"
+        for text in pickled
+        for module, name in _GLOBAL.findall(text)
+    }
+    inert = [(_InertDict if name.lower().endswith("dict") else _Inert, name) for name in names]
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(plain):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(inert):
             warnings.simplefilter("ignore")  # what they announce, the errors say
             content = torch.load(path, map_location="cpu", weights_only=True)
+        tensors = dict(_tensors(content, torch.Tensor, "", set()))
     except Exception as error:  # PyTorch raises nearly any kind for a damaged file
+        found = re.search(r"WeightsUnpickler error:\s*(.*)", str(error))
         raise ValueError(
-            f"{path} is damaged, or holds more than tensors ({_first_line(error)}); load it by "
-            "PyTorch where you trust it, and save model.state_dict() alone"
+            f"{path} is damaged, or holds more than tensors "
+            f"({found[1] if found else first_line(error)}); load it by PyTorch where you trust "
+            "it, and save model.state_dict() alone"
         ) from error
-    tensors = dict(_tensors(content, torch.Tensor, "", set()))
     if not tensors:
         raise ValueError(f"{path} holds a {type(content).__name__} without tensors by name")
     return tensors
 
 
 def _tensors(content: Any, kind: type, key: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """Tensors by name, those of dicts in dicts as `key/name`."""
-    if not isinstance(content, dict) or id(content) in seen:
+    """Tensors by name, those of dicts in dicts as `key/name`, of modules as their state dict."""
+    parts = content.parts if isinstance(content, _Inert) else content
+    if not isinstance(parts, dict) or id(parts) in seen:
         return
-    seen.add(id(content))
-    for name, value in content.items():
+    seen.add(id(parts))
+    for name, value in parts.items():
         if isinstance(value, kind):
             yield f"{key}{name}", value
+        elif name in ("_parameters", "_buffers", "_modules"):
+            yield from _tensors(value, kind, key, seen)
         else:
-            yield from _tensors(value, kind, f"{key}{name}/", seen)
+            separator = "." if isinstance(value, _Inert) else "/"
+            yield from _tensors(value, kind, f"{key}{name}{separator}", seen)
 
 
 def _as_array(tensor: Any) -> np.ndarray:
@@ -208,10 +242,6 @@ def _as_array(tensor: Any) -> np.ndarray:
         return tensor
     is_half = tensor.is_floating_point() and tensor.itemsize < 4
     return (tensor.float() if is_half else tensor).detach().numpy()
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def _read_keras(path: Path) -> LayerWeights:
@@ -246,35 +276,16 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     try:
         source: Any = path
         if path.suffix == ".keras":
-            source = io.BytesIO(_members(path)["model.weights.h5"])
+            with zipfile.ZipFile(path) as archive:
+                member = archive.getinfo("model.weights.h5")
+                if member.compress_type != zipfile.ZIP_STORED:
+                    raise ValueError(f"{path} is compressed, which Keras does not do; not read")
+                source = io.BytesIO(archive.read(member))
         with h5py.File(source, "r") as file:
             _check_total(path, _shapes(path, file, {}))
             yield file
-    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is damaged, or no file by Keras 3 ({error})") from error
-
-
-def _members(path: Path) -> dict[str, bytes]:
-    """Read what a `.keras` holds; no more than Keras writes, and stored as Keras does."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            items = archive.infolist()
-            if sorted(item.filename for item in items) != sorted(_MEMBERS):
-                found = escape(", ".join(item.filename for item in items[:10]))
-                raise ValueError(
-                    f"{path}: expected {', '.join(_MEMBERS)} and nothing else, found "
-                    f"{found or 'nothing'}; nothing of it was read"
-                )
-            size = path.stat().st_size
-            for item in items:
-                if item.compress_type != zipfile.ZIP_STORED or item.file_size > size:
-                    raise ValueError(
-                        f"{path}: {item.filename} is compressed to a part of {item.file_size:,} "
-                        "bytes, which Keras does not do; nothing of it was read"
-                    )
-            return {item.filename: archive.read(item) for item in items}
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        raise ValueError(f"{path} is damaged, or no .keras file ({error})") from error
 
 
 def _shapes(path: Path, group: h5py.Group, seen: dict[int, str]) -> Iterator[tuple[int, ...]]:
@@ -329,10 +340,7 @@ def without_values(build: Callable[[], keras.Model]) -> keras.Model:
     """Build a network whose variables have shapes, but take no memory: good for counting only.
 
     Keras defers the values of variables made in a `keras.StatelessScope`, and keeps a list of
-    them, by thread, to initialize later: here the list ends with its thread.
-
-    Args:
-        build: what builds it. Keras' settings by thread (the global dtype policy) are not seen.
+    them, by thread, to initialize later: here the list, as all settings by thread, ends with it.
     """
 
     def deferred():

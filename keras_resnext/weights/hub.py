@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_LOG_IN = "`hf auth login` or set HF_TOKEN to a token with access"
 _RETRY = "check the connection and try again; what was received is kept"
 
 
@@ -71,60 +72,45 @@ def _one_line(repository: str, what: str) -> Iterator[None]:
     from huggingface_hub import constants, errors
 
     name, hub = f"hf://{repository}", constants.ENDPOINT
+    lost = f"{name}: {what} was not transferred"
     try:
         yield
-    except errors.GatedRepoError:
-        raise ValueError(
-            f"{name} is gated: accept its terms at {hub}/{repository}, then `hf auth login` or set "
-            "HF_TOKEN"
-        ) from None
-    except errors.RepositoryNotFoundError:
-        raise ValueError(
-            f"{name}: {hub} has no such repository; if it is private, `hf auth login` or set "
-            "HF_TOKEN"
-        ) from None
-    except errors.RevisionNotFoundError:
-        raise ValueError(f"{name} has no such revision") from None
-    except errors.RemoteEntryNotFoundError:
-        raise ValueError(
-            f"{name} holds no {what}; expected a repository in timm's layout: config.json beside "
-            "model.safetensors"
-        ) from None
-    except errors.HFValidationError as error:
-        raise ValueError(f"{name}: {_first_line(error)}") from None
     except errors.LocalEntryNotFoundError as error:
+        lost = f"{name}: {what} is not in the cache"
         if constants.HF_HUB_OFFLINE:
             raise ConnectionError(
-                f"{name}: {what} is not in the cache, {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE "
-                "is set; unset it, or copy the cache of a machine that has it"
+                f"{lost}, {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE is set; unset it, or copy "
+                "the cache of a machine that has it"
             ) from None
-        reason = _first_line(error.__cause__) if error.__cause__ else "its name is unknown here"
-        raise ConnectionError(
-            f"{name}: {what} is not in the cache, and {hub} cannot be reached ({reason}); {_RETRY}"
-        ) from error
+        reason = first_line(error.__cause__) if error.__cause__ else "its name is unknown here"
+        lost += f", and {hub} cannot be reached"
+        raise ConnectionError(f"{lost} ({reason}); {_RETRY}") from error
     except errors.OfflineModeIsEnabled:
         raise ConnectionError(f"{name}: HF_HUB_OFFLINE is set; unset it") from None
-    except errors.HfHubHTTPError as error:
-        status = error.response.status_code
+    except (errors.HfHubHTTPError, errors.HFValidationError) as error:
+        for kind, told in (
+            (errors.GatedRepoError, f"is gated: accept its terms at {hub}/{repository}, {_LOG_IN}"),
+            (errors.RepositoryNotFoundError, f"is not at {hub}; if it is private, {_LOG_IN}"),
+            (errors.RevisionNotFoundError, "has no such revision"),
+            (errors.RemoteEntryNotFoundError, f"holds no {what}; expected timm's layout: "
+             "config.json beside model.safetensors"),
+            (errors.HFValidationError, first_line(error)),
+        ):  # fmt: skip
+            if isinstance(error, kind):
+                raise ValueError(f"{name} {told}") from None
+        status = error.response.status_code  # type: ignore[union-attr]
         if status in (401, 403):
-            raise ValueError(
-                f"{name}: this is not allowed ({status}); `hf auth login`, or set HF_TOKEN to a "
-                "token with access"
-            ) from error
+            raise ValueError(f"{name}: this is not allowed ({status}); {_LOG_IN}") from error
         raise ConnectionError(f"{name}: {hub} answered {status}; try again later") from error
     except (errors.HTTPError, ConnectionError, TimeoutError) as error:
-        reason = _first_line(error)
-        raise ConnectionError(f"{name}: {what} was not transferred ({reason}); {_RETRY}") from error
+        raise ConnectionError(f"{lost} ({first_line(error)}); {_RETRY}") from error
     except OSError as error:
         if error.errno is None:  # such as a file whose size is not what the hub says
-            raise ConnectionError(
-                f"{name}: {what} was not transferred ({_first_line(error)}); {_RETRY}"
-            ) from error
-        raise OSError(
-            f"{name}: cannot write {error.filename or constants.HF_HUB_CACHE}: "
-            f"{os.strerror(error.errno)}"
-        ) from error
+            raise ConnectionError(f"{lost} ({first_line(error)}); {_RETRY}") from error
+        where = error.filename or constants.HF_HUB_CACHE
+        raise OSError(f"{name}: cannot write {where}: {os.strerror(error.errno)}") from error
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or else its kind."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__

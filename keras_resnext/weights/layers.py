@@ -16,7 +16,6 @@ from keras_resnext.preprocessing import Preprocessing
 HEAD = "predictions"
 OURS = re.compile(rf"stem_|stage\d+_block\d+_|{HEAD}$")
 """Names of the layers of a ResNeXt; others in a model are its user's."""
-_POOL = "_shortcut_pool"
 _LAST_CONV = re.compile(r"stage(?P<stage>\d+)_block\d+_conv3")
 logger = logging.getLogger("keras_resnext")
 _announced: set[str] = set()  # checkpoints whose license was told
@@ -37,16 +36,14 @@ class LayerWeights:
 
     @classmethod
     def of_layers(cls, layers: dict[str, list[np.ndarray]]) -> "LayerWeights":
-        """From the weights of a network's layers, its blocks in any form.
+        """From the weights of a network's layers, its blocks in any form; others are left out.
 
-        Args:
-            layers: by name, layers without weights included: they tell the kind of shortcut. Those
-                that are not a ResNeXt's are left out.
+        Layers without weights are needed, too: they tell the kind of shortcut.
         """
         from keras_resnext.features import join_branches
 
         ours = {name: arrays for name, arrays in layers.items() if OURS.match(name)}
-        pooled = any(name.endswith(_POOL) for name in ours)
+        pooled = any(name.endswith("_shortcut_pool") for name in ours)
         return cls(join_branches(ours), "average_pool" if pooled else "projection")
 
     @classmethod
@@ -142,30 +139,30 @@ class Checkpoint:
     Attributes:
         name: such as `"resnext50_32x4d.a1_in1k"`, or that of a run, file or repository.
         architecture: of the network.
-        preprocessing: from an image to the network's input; None where nothing says.
-        class_names: by label; None where nothing says.
         classes: outputs of the classifier; None without one.
-        channels: of the images, 3 for RGB.
-        license: SPDX identifier; None where nothing says.
         source: URL or path.
-        trained_on: data set and procedure in words; None where nothing says.
-        accuracy: fractions by what they are of, such as `{"imagenet-1k top-1": 0.8147}`.
-        folder: where results about it belong.
         read: reads its weights; use `weights`.
+        folder: where results about it belong.
+        channels: of the images, 3 for RGB.
+        preprocessing: from an image to the network's input; None where nothing says, and so below.
+        class_names: by label.
+        license: SPDX identifier.
+        trained_on: data set and procedure in words.
+        accuracy: fractions by what they are of, such as `{"imagenet-1k top-1": 0.8147}`.
     """
 
     name: str
     architecture: Architecture
-    preprocessing: Preprocessing | None
-    class_names: tuple[str, ...] | None
     classes: int | None
-    license: str | None
     source: str
-    trained_on: str | None
-    accuracy: dict[str, float]
-    folder: Path | None
     read: Callable[[], LayerWeights] = field(repr=False, compare=False)
+    folder: Path | None = None
     channels: int = 3
+    preprocessing: Preprocessing | None = None
+    class_names: tuple[str, ...] | None = None
+    license: str | None = None
+    trained_on: str | None = None
+    accuracy: dict[str, float] = field(default_factory=dict)
 
     def weights(self) -> LayerWeights:
         """Read the weights; published ones are downloaded if they are not in the cache.

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
+from os.path import commonprefix
 from typing import Any
 
 import numpy as np
@@ -31,57 +33,44 @@ class Naming:
 
     Attributes:
         library: whose naming it is.
-        modules: its modules' names by our layers' names.
+        modules: its modules' names by our layers', those of blocks without the block's prefix.
         shortcut: the kind of shortcut that is named so.
         first_stage: number of the first stage there; ours is 1.
-        first_block: number of a stage's first block there; ours is 1.
     """
 
     library: str
     modules: Mapping[str, str]
     shortcut: str = "projection"
     first_stage: int = 1
-    first_block: int = 0
 
     def layer(self, module: str) -> tuple[str, str] | None:
         """Return what stands before a module's name, and our name; None if no ResNeXt has it."""
-        for pattern, ours in self._to_layer:
+        for pattern, layer in self._patterns:
             if match := pattern.fullmatch(module):
-                return match["prefix"], _numbered(
-                    ours, match, 1 - self.first_stage, 1 - self.first_block
-                )
+                if "s" in pattern.groupindex:
+                    stage, block = int(match["s"]) - self.first_stage + 1, int(match["b"]) + 1
+                    layer = f"stage{stage}_block{block}_{layer}"
+                return match["prefix"], layer
         return None
 
     def module(self, layer: str) -> str | None:
         """Return the library's name for one of our layers; None if it has none."""
-        for pattern, theirs in self._to_module:
-            if match := pattern.fullmatch(layer):
-                return _numbered(theirs, match, self.first_stage - 1, self.first_block - 1)
-        return None
+        match = re.fullmatch(r"stage(\d+)_block(\d+)_(\w+)", layer)
+        if not match:
+            return self.modules.get(layer)
+        name = self.modules.get(match[3])
+        numbers = {"s": int(match[1]) + self.first_stage - 1, "b": int(match[2]) - 1}
+        return name and name.format(**numbers)
 
     @cached_property
-    def _to_layer(self):
+    def _patterns(self) -> list[tuple[re.Pattern[str], str]]:
+        found = []
         # The longest first: "0.0" before "0", which its end is.
-        pairs = sorted(self.modules.items(), key=lambda pair: -len(pair[1]))
-        return [(_pattern(theirs, r"(?P<prefix>(?:.*[./])?)"), ours) for ours, theirs in pairs]
-
-    @cached_property
-    def _to_module(self):
-        return [(_pattern(ours), theirs) for ours, theirs in self.modules.items()]
-
-
-def _pattern(template: str, before: str = "") -> re.Pattern[str]:
-    pattern = re.escape(template)
-    for number in "sb":
-        first, *more = pattern.split(rf"\{{{number}\}}")
-        if more:
-            pattern = rf"{first}(?P<{number}>\d{{1,4}})" + rf"(?P={number})".join(more)
-    return re.compile(before + pattern)
-
-
-def _numbered(template: str, match: re.Match[str], stages: int, blocks: int) -> str:
-    found = {"s": "0", "b": "0"} | match.groupdict()
-    return template.format(s=int(found["s"]) + stages, b=int(found["b"]) + blocks)
+        for layer, module in sorted(self.modules.items(), key=lambda pair: -len(pair[1])):
+            pattern = re.escape(module).replace(r"\{b\}", r"(?P<b>\d{1,4})")
+            pattern = pattern.replace(r"\{s\}", r"(?P<s>\d{1,4})", 1).replace(r"\{s\}", "(?P=s)")
+            found.append((re.compile(rf"(?P<prefix>(?:.*[./])?){pattern}"), layer))
+        return found
 
 
 _PARTS = ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3", "shortcut_conv", "shortcut_bn",
@@ -90,14 +79,10 @@ _PARTS = ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3", "shortcut_conv", "shor
 
 def _modules(stem: str, block: str, parts: str, head: str | None = None) -> dict[str, str]:
     """Modules by our layers: the stem's, a block's prefix and `_PARTS` in it, the classifier."""
-    pairs = [(conv, conv.replace("conv", "bn")) for conv in ("conv1", "conv2", "conv3")]
     names = stem.split()
-    ours = ["conv", "bn"] if len(names) == 2 else [part for pair in pairs for part in pair]
+    ours = _PARTS[:6] if len(names) > 2 else ("conv", "bn")
     modules = {f"stem_{part}": name for part, name in zip(ours, names, strict=True)}
-    modules |= {
-        f"stage{{s}}_block{{b}}_{part}": block + name
-        for part, name in zip(_PARTS, parts.split(), strict=False)
-    }
+    modules |= {p: block + name for p, name in zip(_PARTS, parts.split(), strict=False)}
     return modules | ({HEAD: head} if head else {})
 
 
@@ -185,11 +170,9 @@ _OTHERS = (
 
 @dataclass(frozen=True)
 class Network:
-    """Where in a state dict the tensors of a network are.
+    """Where in a state dict, behind which prefix, the tensors of a network are.
 
     Attributes:
-        naming: how they are named.
-        prefix: what stands before all of their names.
         tensors: their names, by our layers and by kind.
         others: names of tensors beside the network.
         misfits: tensors that no ResNeXt has so, or that are missing, in words.
@@ -202,7 +185,7 @@ class Network:
     misfits: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        return self.prefix.rstrip("./").replace("/", ".") or "the tensors at the top"
+        return escape(self.prefix.rstrip("./").replace("/", ".")) or "the tensors at the top"
 
     def names(self) -> set[str]:
         """Names of all of its tensors."""
@@ -248,10 +231,9 @@ def find_network(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Network, list[s
     kept = {name: shape for name, shape in shapes.items() if not _IGNORED.search(name)}
     modules = dict.fromkeys(name.rpartition(".")[0] for name in kept)
     places: dict[tuple[Naming, str], dict[str, str]] = {}
-    for naming in NAMINGS:
-        for module in modules:
-            if found := naming.layer(module):
-                places.setdefault((naming, found[0]), {})[module] = found[1]
+    for naming, module in product(NAMINGS, modules):
+        if found := naming.layer(module):
+            places.setdefault((naming, found[0]), {})[module] = found[1]
     networks = [
         _fit(kept, naming, prefix, layers)
         for (naming, prefix), layers in places.items()
@@ -267,7 +249,12 @@ def find_network(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Network, list[s
     if copies:
         lines.append(f"took {best}; it holds {', '.join(dict.fromkeys(copies))} too")
     if best.others:
-        lines.append(f"left out {_few(_groups(best))}, which a ResNeXt does not have")
+        own = best.prefix.split(".")
+        parts = [name.split(".") for name in best.others]
+        same = [len(commonprefix([own, part])) for part in parts]  # noqa: RUF071 - of lists
+        groups = [".".join(p[: n + 1]).rpartition("/")[2] for p, n in zip(parts, same, strict=True)]
+        others = _few(map(escape, dict.fromkeys(groups)))
+        lines.append(f"left out {others}, which a ResNeXt does not have")
     return best, lines
 
 
@@ -279,7 +266,7 @@ def _fit(shapes, naming: Naming, prefix: str, layers: dict[str, str]) -> Network
     for name, shape in shapes.items():
         module, _, kind = name.rpartition(".")
         layer = layers.get(module)
-        if layer and layer != HEAD and kind in _kinds(layer) and _fits(layer, kind, shape):
+        if layer and layer != HEAD and kind in _kinds(layer):
             network.tensors.setdefault(layer, {})[kind] = name
         elif name.startswith(prefix) and name[len(prefix) :].split(".")[0] in roots:
             network.misfits.append(f"{escape(name)} {shape}")
@@ -354,29 +341,16 @@ def to_torch(weights: LayerWeights, library: str = LIBRARIES[0]) -> dict[str, np
     for layer, arrays in weights.arrays.items():
         for kind, array in zip(_kinds(layer), arrays, strict=True):
             tensors[f"{modules[layer]}.{kind}"] = _to_torch(array)
-        if _is_norm(layer):
+        if "_bn" in layer:
             tensors[f"{modules[layer]}.num_batches_tracked"] = np.zeros((), np.int64)
     return tensors
 
 
 def _kinds(layer: str) -> tuple[str, ...]:
     """The tensors that a layer has."""
-    if _is_norm(layer):
+    if "_bn" in layer:
         return KINDS
     return KINDS[:2] if layer == HEAD or "_se_" in layer else KINDS[:1]
-
-
-def _fits(layer: str, kind: str, shape: tuple[int, ...]) -> bool:
-    """Whether a tensor has the rank, and a block's kernel the size, that the layer's has."""
-    if kind != "weight" or _is_norm(layer):
-        return len(shape) == 1
-    if layer.startswith("stem"):
-        return len(shape) == 4
-    return shape[2:] == ((3, 3) if layer.endswith("_conv2") and "_se_" not in layer else (1, 1))
-
-
-def _is_norm(layer: str) -> bool:
-    return re.search(r"_bn\d?$", layer) is not None
 
 
 def _unknown(shapes: Mapping[str, tuple[int, ...]], closest: Network | None) -> str:
@@ -395,22 +369,10 @@ def _unknown(shapes: Mapping[str, tuple[int, ...]], closest: Network | None) -> 
     return f"{what}: {_few(f'{escape(name)} {shape}' for name, shape in shapes.items())}; {known}"
 
 
-def _groups(network: Network) -> list[str]:
-    """What the tensors beside a network are parts of, as far as their names differ from its."""
-    groups: dict[str, None] = {}
-    scope = network.prefix[: network.prefix.rfind("/") + 1]
-    own = network.prefix[len(scope) :].split(".")[:-1]
-    for name in network.others:
-        parts = name[len(scope) :].split(".")
-        same = next((i for i, part in enumerate(own) if parts[i : i + 1] != [part]), len(own))
-        groups[escape(".".join(parts[: same + 1]))] = None
-    return list(groups)
-
-
 def _few(texts: Iterable[str]) -> str:
     texts = list(texts)
     more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
-    return f"{', '.join(texts[:_SHOWN])}{more}"
+    return f"{', '.join(text[:99] for text in texts[:_SHOWN])}{more}"
 
 
 def _to_keras(value: np.ndarray) -> np.ndarray:

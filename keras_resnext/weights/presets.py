@@ -166,20 +166,17 @@ def find_preset(weights: str, architecture: Architecture) -> Checkpoint:
     if fitting:
         words = ["imagenet"] if any(map(is_recommended, fitting)) else []
         words += [_tag(p) if _is_free(p) else p.name for p in fitting]
-        raise ValueError(
-            f"weights={weights!r}: there are none of that name for {architecture}; use one of "
-            f"{', '.join(map(repr, words))}{near(weights)}."
-        )
-    nearest = _instead(PRESETS.values(), architecture, limit=3)
-    raise ValueError(
-        f"weights={weights!r}: no weights are published for {architecture}. The nearest are those "
-        f"of {nearest}{near(weights)}."
-    )
+        what = f"none of that name for {architecture}; use one of {', '.join(map(repr, words))}"
+    else:
+        nearest = _instead(PRESETS.values(), architecture, limit=3)
+        what = f"no weights are published for {architecture}. The nearest are those of {nearest}"
+    raise ValueError(f"weights={weights!r}: {what}{near(weights)}.")
 
 
 def near(name: str) -> str:
     """Return "; did you mean ...?" if presets have similar names, else nothing."""
-    found = get_close_matches(name, PRESETS)
+    begun = [preset for preset in PRESETS if name and preset.startswith(name.lower())]
+    found = begun[:3] or get_close_matches(name, PRESETS)
     return f"; did you mean {' or '.join(found)}?" if found else ""
 
 

@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from keras import layers
 
 import keras_resnext as kr
 from keras_resnext import ResNeXt, transfer_weights
-from keras_resnext.features import FeatureInfo, feature_extractor, feature_info, multiply_adds
+from keras_resnext.features import FeatureInfo, feature_extractor, feature_info
 from tests.gradients import outputs_and_gradients, relative_error
 from tests.peers import load_peers
 
@@ -231,27 +230,3 @@ def test_models_that_differ_in_more_are_refused():
         transfer_weights(build("grouped", cardinality=2, base_width=8), target)
     for ours, theirs in zip(target.get_weights(), before, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-
-
-@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-def test_multiply_adds_of_a_small_network_by_hand(data_format, request):
-    if data_format == "channels_first":
-        request.getfixturevalue("channels_first")
-    image = keras.Input((3, 8, 8) if data_format == "channels_first" else (8, 8, 3))
-    x = layers.Conv2D(6, 3, padding="same")(image)
-    x = layers.BatchNormalization(axis=1 if data_format == "channels_first" else -1)(x)
-    x = kr.GroupedConv2D(12, (3, 1), strides=2, groups=3)(x)
-    x = layers.Conv2D(4, 1, dilation_rate=2)(layers.ReLU()(x))
-    x = layers.Dense(5, activation="softmax")(inputs=layers.Flatten()(x))
-    assert multiply_adds(keras.Model(image, x)) == (
-        8 * 8 * 6 * (3 * 3 * 3)
-        + 3 * 4 * 12 * (3 * 1 * 6 // 3)  # 8x8, a 3x1 kernel, every second place: 3x4
-        + 3 * 4 * 4 * 12
-        + (3 * 4 * 4) * 5
-    )
-
-
-@pytest.mark.usefixtures("quick_build")
-def test_multiply_adds_are_torchvisions():
-    model = kr.ResNeXt50(stem="imagenet", input_shape=(224, 224, 3), classes=1000)
-    assert multiply_adds(model) / 1e9 == pytest.approx(4.23, abs=0.005)  # its GFLOPS

@@ -1,7 +1,5 @@
 """Small networks in the words of the libraries whose files are read."""
 
-from collections import OrderedDict
-
 try:
     import torch
     from torch import nn
@@ -23,182 +21,137 @@ def randomize(network):
     return network.eval()
 
 
-def lua():
-    """github.com/facebookresearch/ResNeXt, as nn.Sequential numbers its modules."""
-
-    class Both(nn.Sequential):
-        def forward(self, x):
-            return sum(module(x) for module in self)
-
-    def block(channels, inner, out, stride):
-        main = nn.Sequential(
-            nn.Sequential(
-                nn.Conv2d(channels, inner, 1, bias=False),
-                nn.BatchNorm2d(inner),
-                nn.ReLU(),
-                nn.Conv2d(inner, inner, 3, stride, 1, groups=GROUPS, bias=False),
-                nn.BatchNorm2d(inner),
-                nn.ReLU(),
-            ),
-            nn.Conv2d(inner, out, 1, bias=False),
-            nn.BatchNorm2d(out),
-        )
-        projection = nn.Sequential(
-            nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out)
-        )
-        shortcut = nn.Identity() if channels == out else projection
-        return nn.Sequential(Both(main, shortcut), nn.Identity(), nn.ReLU())
-
-    class Network(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.features = nn.Sequential(
-                nn.Conv2d(3, 64, 7, 2, 3, bias=False),
-                nn.BatchNorm2d(64),
-                nn.ReLU(),
-                nn.MaxPool2d(3, 2, 1),
-                nn.Sequential(block(64, 16, 256, 1), block(256, 16, 256, 1)),
-                nn.Sequential(block(256, 32, 512, 2)),
-            )
-            self.head = nn.Linear(512, CLASSES)
-
-        def forward(self, x):
-            return self.head(self.features(x).mean((2, 3)))
-
-    return Network()
-
-
-def GroupedCifar():
-    """github.com/weiaicunzai/pytorch-cifar100, models/resnext.py."""
-
-    class Block(nn.Module):
-        def __init__(self, channels, planes, stride):
-            super().__init__()
-            inner, out = GROUPS * (4 * planes // 64), 4 * planes
-            self.split_transforms = nn.Sequential(
-                nn.Conv2d(channels, inner, 1, groups=GROUPS, bias=False),
-                nn.BatchNorm2d(inner),
-                nn.ReLU(),
-                nn.Conv2d(inner, inner, 3, stride, 1, groups=GROUPS, bias=False),
-                nn.BatchNorm2d(inner),
-                nn.ReLU(),
-                nn.Conv2d(inner, out, 1, bias=False),
-                nn.BatchNorm2d(out),
-            )
-            self.shortcut = nn.Sequential()
-            if stride != 1 or channels != out:
-                self.shortcut = nn.Sequential(
-                    nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out)
-                )
-
-        def forward(self, x):
-            return torch.relu(self.split_transforms(x) + self.shortcut(x))
-
-    class Network(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv1 = nn.Sequential(
-                nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()
-            )
-            self.conv2 = nn.Sequential(Block(64, 64, 1), Block(256, 64, 1))
-            self.conv3 = nn.Sequential(Block(256, 128, 2))
-            self.fc = nn.Linear(512, CLASSES)
-
-        def forward(self, x):
-            return self.fc(self.conv3(self.conv2(self.conv1(x))).mean((2, 3)))
-
-    return Network()
-
-
-def _bottleneck(names, channels, inner, out, stride):
-    """Convolutions without bias and their normalizations, in the order in which they compute."""
-    convs = (
-        nn.Conv2d(channels, inner, 1, bias=False),
-        nn.Conv2d(inner, inner, 3, stride, 1, groups=GROUPS, bias=False),
-        nn.Conv2d(inner, out, 1, bias=False),
-    )
-    norms = (nn.BatchNorm2d(inner), nn.BatchNorm2d(inner), nn.BatchNorm2d(out))
-    layers = [layer for pair in zip(convs, norms, strict=True) for layer in pair]
-    return dict(zip(names.split(), layers, strict=True))
-
-
-def _shortcut(names, channels, out, stride):
-    if channels == out:
-        return nn.Sequential()
-    conv = nn.Conv2d(channels, out, 1, stride, bias=False)
-    return nn.Sequential(OrderedDict(zip(names.split(), (conv, nn.BatchNorm2d(out)), strict=True)))
-
-
-class Plain(nn.Module if nn else object):
-    """A CIFAR network whose block's six layers and shortcut have names of its library.
+class Written(nn.Module if nn else object):
+    """A ResNeXt of two stages, its modules at the places that a library has them.
 
     Args:
-        stem: names of convolution and normalization.
-        stage: name of a stage.
-        block: name of a block.
-        layers: names in a block.
-        shortcut: name of the shortcut, and of its layers.
-        head: name of the classifier.
-        width: inner width by the block's outputs.
+        stem: convolution and normalization.
+        block: prefix of a block; `{s}` counts the stages, `{b}` a stage's blocks.
+        parts: three convolutions, each with its normalization, and the shortcut's.
+        head: the classifier.
+        first_stage: number of the first stage.
+        width: channels of the grouped convolution by the block's outputs; 4x4d by default.
         expansion: outputs of a block by its planes.
+        reduce_groups: of the first convolution.
+        large: whether the stem is the one for ImageNet.
     """
 
     def __init__(
-        self, stem, stage, block, layers, shortcut, head, width=lambda out: out // 16, expansion=4
+        self,
+        stem,
+        block,
+        parts,
+        head,
+        first_stage=1,
+        width=lambda out: out // 16,
+        expansion=4,
+        reduce_groups=1,
+        large=False,
     ):
         super().__init__()
-        self.names, self.stages, self.head = (stem.split(), layers.split(), shortcut), [], head
-        self.add_module(self.names[0][0], nn.Conv2d(3, 64, 3, 1, 1, bias=False))
-        self.add_module(self.names[0][1], nn.BatchNorm2d(64))
+        self.names, self.large, self.blocks = (stem.split(), head), large, []
+        kernel, stride = (7, 2) if large else (3, 1)
+        conv = nn.Conv2d(3, 64, kernel, stride, kernel // 2, bias=False)
+        self.put(stem.split(), [conv, nn.BatchNorm2d(64)])
         channels = 64
-        for number, count in ((1, 2), (2, 1)):
-            blocks, out = OrderedDict(), 64 * 2 ** (number - 1) * expansion
-            for index in range(count):
-                stride = 2 if number > 1 and index == 0 else 1
-                one = nn.ModuleDict(_bottleneck(layers, channels, width(out), out, stride))
-                name, names = shortcut.split(": ")
-                one.add_module(name, _shortcut(names, channels, out, stride))
-                blocks[block.format(s=number, b=index)] = one
-                channels = out
-            self.stages.append(stage.format(s=number))
-            self.add_module(self.stages[-1], nn.Sequential(blocks))
-        self.add_module(head, nn.Linear(channels, CLASSES))
+        for stage, index in ((0, 0), (0, 1), (1, 0)):
+            out = 64 * 2**stage * expansion
+            inner, stride = width(out), stage + 1
+            convs = [
+                nn.Conv2d(channels, inner, 1, groups=reduce_groups, bias=False),
+                nn.Conv2d(inner, inner, 3, stride, 1, groups=GROUPS, bias=False),
+                nn.Conv2d(inner, out, 1, bias=False),
+            ]
+            if channels != out:
+                convs.append(nn.Conv2d(channels, out, 1, stride, bias=False))
+            names = [block.format(s=first_stage + stage, b=index) + name for name in parts.split()]
+            self.blocks.append(names[: 2 * len(convs)])
+            pairs = ((conv, nn.BatchNorm2d(conv.out_channels)) for conv in convs)
+            self.put(self.blocks[-1], [module for pair in pairs for module in pair])
+            channels = out
+        self.put([head], [nn.Linear(channels, CLASSES)])
+
+    def put(self, names, modules):
+        for name, module in zip(names, modules, strict=True):
+            *parents, last = name.split(".")
+            place = self
+            for parent in parents:
+                place = place._modules.setdefault(parent, nn.Module())
+            place.add_module(last, module)
 
     def forward(self, x):
-        (conv, norm), layers, shortcut = self.names
-        x = torch.relu(self.get_submodule(norm)(self.get_submodule(conv)(x)))
-        for stage in self.stages:
-            for block in self.get_submodule(stage):
-                y = x
-                for index, name in enumerate(layers):
-                    y = block[name](y)
-                    y = torch.relu(y) if index in (1, 3) else y
-                x = torch.relu(y + block[shortcut.split(":")[0]](x))
-        return self.get_submodule(self.head)(x.mean((2, 3)))
-
-
-_REDUCE = "conv_reduce bn_reduce conv_conv bn conv_expand bn_expand"
-
-
-def prlz77():
-    """prlz77/ResNeXt.pytorch, models/model.py."""
-    return Plain("conv_1_3x3 bn_1", "stage_{s}", "stage_{s}_bottleneck_{b}", _REDUCE,
-                 "shortcut: shortcut_conv shortcut_bn", "classifier")  # fmt: skip
-
-
-def bearpaw():
-    """bearpaw/pytorch-classification, models/cifar/resnext.py: inner width C * out // 4."""
-    return Plain("conv_1_3x3 bn_1", "stage_{s}", "stage_{s}_bottleneck_{b}", _REDUCE,
-                 "shortcut: shortcut_conv shortcut_bn", "classifier",
-                 lambda out: GROUPS * out // 4)  # fmt: skip
-
-
-def d_x_y():
-    """D-X-Y/ResNeXt-DenseNet, models/resnext.py."""
-    return Plain("conv_1_3x3 bn_1", "stage_{s}", "{b}", _REDUCE, "downsample: 0 1", "classifier")
+        conv, norm = map(self.get_submodule, self.names[0])
+        x = torch.relu(norm(conv(x)))
+        x = nn.functional.max_pool2d(x, 3, 2, 1) if self.large else x
+        for names in self.blocks:
+            conv1, norm1, conv2, norm2, conv3, norm3, *shortcut = map(self.get_submodule, names)
+            y = torch.relu(norm2(conv2(torch.relu(norm1(conv1(x))))))
+            for module in shortcut:
+                x = module(x)
+            x = torch.relu(norm3(conv3(y)) + x)
+        return self.get_submodule(self.names[1])(x.mean((2, 3)))
 
 
 def kuangliu(expansion=4):
-    """kuangliu/pytorch-cifar, models/resnet.py; resnext.py has an expansion of 2."""
-    return Plain("conv1 bn1", "layer{s}", "{b}", "conv1 bn1 conv2 bn2 conv3 bn3", "shortcut: 0 1",
-                 "linear", expansion=expansion)  # fmt: skip
+    """kuangliu/pytorch-cifar, models/resnet.py; in resnext.py blocks widen by 2."""
+    parts = "conv1 bn1 conv2 bn2 conv3 bn3 shortcut.0 shortcut.1"
+    return Written("conv1 bn1", "layer{s}.{b}.", parts, "linear", expansion=expansion)
+
+
+def _prlz77(**arguments):
+    parts = "conv_reduce bn_reduce conv_conv bn conv_expand bn_expand shortcut.shortcut_conv "
+    block = "stage_{s}.stage_{s}_bottleneck_{b}."
+    parts += "shortcut.shortcut_bn"
+    return Written("conv_1_3x3 bn_1", block, parts, "classifier", **arguments)
+
+
+def _lua(prefix, head):
+    parts = "0.0.0.0 0.0.0.1 0.0.0.3 0.0.0.4 0.0.1 0.0.2 0.1.0 0.1.1"
+    stem, block = f"{prefix}0 {prefix}1", f"{prefix}{{s}}.{{b}}."
+    return Written(stem, block, parts, head, first_stage=4, large=True)
+
+
+NETWORKS = {
+    "kuangliu": kuangliu,
+    # prlz77/ResNeXt.pytorch, models/model.py.
+    "prlz77": _prlz77,
+    # bearpaw/pytorch-classification, models/cifar/resnext.py.
+    "prlz77, bearpaw": lambda: _prlz77(width=lambda out: GROUPS * out // 4),
+    # D-X-Y/ResNeXt-DenseNet, models/resnext.py.
+    "d-x-y": lambda: Written(
+        "conv_1_3x3 bn_1",
+        "stage_{s}.{b}.",
+        "conv_reduce bn_reduce conv_conv bn conv_expand bn_expand downsample.0 downsample.1",
+        "classifier",
+    ),
+    # weiaicunzai/pytorch-cifar100, models/resnext.py.
+    "weiaicunzai": lambda: Written(
+        "conv1.0 conv1.1",
+        "conv{s}.{b}.",
+        " ".join(f"split_transforms.{index}" for index in (0, 1, 3, 4, 6, 7))
+        + " shortcut.0 shortcut.1",
+        "fc",
+        first_stage=2,
+        reduce_groups=GROUPS,
+    ),
+    # open-mmlab/mmpretrain, mmpretrain/models/backbones/resnext.py and heads/linear_head.py.
+    "mmpretrain": lambda: Written(
+        "backbone.conv1 backbone.bn1",
+        "backbone.layer{s}.{b}.",
+        "conv1 bn1 conv2 bn2 conv3 bn3 downsample.0 downsample.1",
+        "head.fc",
+        large=True,
+    ),
+    # facebookresearch/detectron2, detectron2/modeling/backbone/resnet.py.
+    "detectron2": lambda: Written(
+        "stem.conv1 stem.conv1.norm",
+        "res{s}.{b}.",
+        "conv1 conv1.norm conv2 conv2.norm conv3 conv3.norm shortcut shortcut.norm",
+        "linear",
+        first_stage=2,
+        large=True,
+    ),
+    # facebookresearch/ResNeXt (Lua), as converters number its modules.
+    "lua": lambda: _lua("features.", "last_linear"),
+    "lua, without names": lambda: _lua("", "10.1"),
+}

@@ -8,12 +8,14 @@ import keras
 import numpy as np
 import pytest
 
-from keras_resnext import ResNeXt, from_preset, open_checkpoint
-from keras_resnext.architecture import Architecture, from_timm_name, timm_name
+from keras_resnext import ResNeXt, feature_extractor, feature_info, from_preset, open_checkpoint
+from keras_resnext.architecture import Architecture, from_timm_name
 from keras_resnext.checkpoint import write_checkpoint, write_config
 from keras_resnext.preprocessing import Preprocessing, imagenet_class_names
 from keras_resnext.publishing import convert, model_card
-from keras_resnext.weights.files import read_weights
+from keras_resnext.weights.config import to_timm
+from keras_resnext.weights.layers import LayerWeights
+from keras_resnext.weights.presets import TIMM_NAMES
 from tests.gradients import relative_error
 
 CLASSES = ("cat", "dog", "emu")
@@ -25,6 +27,9 @@ TIMM = [
     dict(stage_blocks=(1, 2), stem="deep_tiered", squeeze_excitation=True, base_width=6),
     dict(stage_blocks=(2,), shortcut="average_pool"),
 ]
+ONLY_TENSORFLOW = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="files are the same under every backend"
+)
 OWN = [dict(stem="cifar", stage_blocks=(1, 2, 1)), dict(reduce="grouped", cardinality=8)]
 
 
@@ -39,12 +44,21 @@ def network(**arguments):
     return model
 
 
+def assert_same(found, expected):
+    """Assert that two networks have the same weights, but for a head that one has not."""
+    one, other = LayerWeights.of_model(found).arrays, LayerWeights.of_model(expected).arrays
+    assert one.keys() ^ other.keys() <= {"predictions"}
+    for layer in one.keys() & other.keys():
+        for array, wanted in zip(one[layer], other[layer], strict=True):
+            np.testing.assert_array_equal(array, wanted)
+
+
 def logits(model, images):
     return keras.ops.convert_to_numpy(model(images, training=False))
 
 
-def images(size=40):
-    return np.random.default_rng(0).normal(size=(2, size, size, 3)).astype("float32")
+def images():
+    return np.random.default_rng(0).normal(size=(2, 40, 40, 3)).astype("float32")
 
 
 def write(folder, model, **fields):
@@ -64,15 +78,16 @@ def test_a_folder_holds_all_of_a_checkpoint(arguments, tmp_path):
     assert (found.preprocessing, found.trained_on) == (CROP, "three animals")
     assert (found.license.lower(), found.accuracy) == ("apache-2.0", {"test top-1": 0.75})
     assert found.folder == folder
-    again = from_preset(folder, classifier_activation=None)
+    again = from_preset(folder)
     assert again.input_shape == (None, 40, 40, 3)
-    np.testing.assert_array_equal(logits(again, images()), logits(model, images()))
+    assert_same(again, model)
     write_config(folder, replace(found, accuracy={"test top-1": 0.5}))
     assert open_checkpoint(folder).accuracy == {"test top-1": 0.5}
     assert json.loads((folder / "config.json").read_text())["keras_resnext"]["seed"] == 3
     assert not list(folder.glob(".writing-*"))
 
 
+@ONLY_TENSORFLOW
 @pytest.mark.parametrize("arguments", TIMM, ids=str)
 def test_timm_opens_a_folder_of_ours(arguments, tmp_path):
     torch = pytest.importorskip("torch")
@@ -95,11 +110,13 @@ def test_timm_opens_a_folder_of_ours(arguments, tmp_path):
     assert tuple(theirs.pretrained_cfg["label_names"]) == CLASSES
 
 
+@ONLY_TENSORFLOW
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
         ("resnext50_32x4d", dict(layers=[1, 1, 1, 1], cardinality=2)),
         ("seresnext26t_32x4d", dict(layers=[1, 2, 1, 1], drop_rate=0.1)),
+        ("resnext50_32x4d", dict(layers=[1, 1, 1, 1], cardinality=2, in_chans=1)),
     ],
 )
 def test_we_open_what_timm_saved(name, arguments, tmp_path):
@@ -113,14 +130,15 @@ def test_we_open_what_timm_saved(name, arguments, tmp_path):
     found = open_checkpoint(tmp_path)
     assert found.class_names == CLASSES
     assert found.preprocessing.image_size == theirs.pretrained_cfg.get("test_input_size", [224])[-1]
-    model = from_preset(found, input_shape=(40, 40, 3), classifier_activation=None)
+    x = images()[..., : arguments.get("in_chans", 3)]
+    model = from_preset(found, input_shape=x.shape[1:], classifier_activation=None)
     with torch.no_grad():
-        expected = theirs(torch.from_numpy(images()).permute(0, 3, 1, 2)).numpy()
-    assert relative_error(logits(model, images()), expected) < 1e-4
+        expected = theirs(torch.from_numpy(x).permute(0, 3, 1, 2)).numpy()
+    assert relative_error(logits(model, x), expected) < 1e-4
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".safetensors", ".pth", ""])
-def test_converted_to_any_file_and_opened(suffix, tmp_path):
+def test_converted_to_any_file_and_opened(suffix, tmp_path, caplog):
     if suffix == ".pth":
         pytest.importorskip("torch")
     model = network(squeeze_excitation=True, shortcut="average_pool", block="branches")
@@ -130,17 +148,13 @@ def test_converted_to_any_file_and_opened(suffix, tmp_path):
     found = open_checkpoint(target)
     assert (found.name, found.architecture) == ("run" if not suffix else "new",
                                                 open_checkpoint(folder).architecture)  # fmt: skip
-    again = from_preset(target, input_shape=(40, 40, 3), classifier_activation=None)
-    assert relative_error(logits(again, images()), logits(model, images())) < 1e-5
-    other = from_preset(target, classes=7, input_shape=(40, 40, 3))
+    assert_same(from_preset(target), model)
+    other = from_preset(target, classes=7)
     assert other.output_shape == (None, 7)
-    features = from_preset(target, include_top=False, pooling="avg", input_shape=(40, 40, 3))
-    np.testing.assert_allclose(
-        logits(features, images()),
-        logits(keras.Model(model.input, model.get_layer("avg_pool").output), images()),
-        rtol=1e-3,
-        atol=1e-5,
-    )
+    assert "has a classifier for 3: the one for 7 is random" in caplog.text
+    features = from_preset(target, include_top=False, pooling="avg")
+    assert features.output_shape == (None, 512)
+    assert_same(features, model)
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
@@ -154,7 +168,7 @@ def test_the_backbone_out_of_a_model_with_a_head_of_its_own(suffix, tmp_path, ca
     assert "left out own, which a ResNeXt does not have" in caplog.text
     again = from_preset(tmp_path / "backbone.safetensors", pooling="avg", input_shape=(40, 40, 3))
     assert "has no classifier: built without top; pass classes=N" in caplog.text
-    np.testing.assert_array_equal(logits(again, images()), logits(backbone, images()))
+    assert_same(again, backbone)
 
 
 def test_a_file_of_a_folder_brings_what_the_folder_knows(tmp_path):
@@ -166,26 +180,55 @@ def test_a_file_of_a_folder_brings_what_the_folder_knows(tmp_path):
     assert not np.array_equal(best.arrays["stem_conv"][0], last.arrays["stem_conv"][0])
 
 
-def test_a_state_dict_that_lost_its_classifier_says_so(tmp_path, caplog):
-    convert(write(tmp_path / "run", network()), path := tmp_path / "a.safetensors")
+@pytest.mark.parametrize("channels", [1, 4])
+def test_of_a_state_dict_cut_short_the_rest_is_built(channels, tmp_path, caplog):
     from safetensors.numpy import load_file, save_file
 
-    tensors = {k: v for k, v in load_file(path).items() if not k.startswith("fc.")}
+    model = network(input_shape=(40, 40, channels), stage_blocks=(1, 2, 1))
+    folder, path = write(tmp_path / "run", model), tmp_path / "a.safetensors"
+    convert(folder, path)
+    for source in (folder, path):
+        assert from_preset(source, input_shape=(32, 32, channels)).output_shape == (None, 3)
+        assert from_preset(source).input_shape[1:] in ((40, 40, channels), (224, 224, channels))
+    tensors = {k: v for k, v in load_file(path).items() if not k.startswith("layer3.")}
     save_file(tensors, path)
-    model = from_preset(path)
+    cut = from_preset(path)
+    assert "left out fc, which a ResNeXt does not have" in caplog.text
     assert "a.safetensors has no classifier: built without top" in caplog.text
-    assert model.output_shape[-1] == 512
+    assert (cut.input_shape[-1], cut.output_shape[-1]) == (channels, 512)
+    assert [info.channels for info in feature_info(cut)] == [64, 256, 512]
+    assert feature_extractor(cut, (1,)).output.shape[-1] == 256
+    np.testing.assert_array_equal(
+        cut.get_layer("stage2_block2_conv3").kernel, model.get_layer("stage2_block2_conv3").kernel
+    )
 
 
-def test_of_two_state_dicts_it_says_which_was_taken(tmp_path, caplog):
-    torch = pytest.importorskip("torch")
-    convert(write(tmp_path / "run", network()), tmp_path / "a.pth")
-    tensors = torch.load(tmp_path / "a.pth", weights_only=True)
-    averages = {f"module.{name}": value * 2 for name, value in tensors.items()}
-    torch.save(dict(state_dict=tensors, state_dict_ema=averages, epoch=3), tmp_path / "b.pth")
-    weights = read_weights(tmp_path / "b.pth")
-    np.testing.assert_array_equal(weights.arrays["predictions"][1], 2 * tensors["fc.bias"].numpy())
-    assert "took 'state_dict_ema'; it holds 'state_dict' too" in caplog.text
+def test_a_resnet_is_a_resnext_without_groups_and_is_named(tmp_path, caplog):
+    model = network(cardinality=1, base_width=64)
+    convert(write(tmp_path / "run", model), tmp_path / "a.safetensors")
+    caplog.clear()
+    assert_same(from_preset(tmp_path / "a.safetensors"), model)
+    assert "a.safetensors: a ResNet, no groups; read as ResNeXt-8 1x64d" in caplog.text
+
+
+@ONLY_TENSORFLOW
+def test_converted_to_the_names_of_a_library(tmp_path):
+    from safetensors.numpy import load_file
+
+    path = tmp_path / "a.safetensors"
+    model = network(stem="cifar", stage_blocks=(1, 1, 1))
+    folder = write(tmp_path / "run", model)
+    for naming, name in (
+        ("prlz77", "stage_3.stage_3_bottleneck_0.shortcut.shortcut_conv.weight"),
+        ("d-x-y", "stage_3.0.downsample.1.running_var"),
+        ("mmpretrain", "backbone.layer3.0.bn3.num_batches_tracked"),
+    ):
+        convert(folder, path, naming)
+        assert name in load_file(path)
+        assert_same(from_preset(path), model)
+    for target, naming in ((path, "sequential"), (path, "torch"), (tmp_path / "a.keras", "lua")):
+        with pytest.raises(ValueError, match=f"^naming: .*{naming}"):
+            convert(folder, target, naming)
 
 
 def test_a_pth_without_pytorch_says_what_to_install(tmp_path, monkeypatch):
@@ -193,22 +236,6 @@ def test_a_pth_without_pytorch_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(ImportError, match=r'a\.pth needs PyTorch: pip install "keras-resnext\[to'):
         open_checkpoint(tmp_path / "a.pth")
-
-
-def test_another_network_is_named_for_what_it_is(tmp_path):
-    torch = pytest.importorskip("torch")
-    from tests.peers import load_peers
-
-    timm, _ = load_peers()
-    for name, told in (
-        ("resnet18", r"ResNet-18 of basic blocks.*layer1\.0\.conv1\.weight \(64, 64, 3, 3\)"),
-        ("vit_tiny_patch16_224", "tensors of another network: .*cls_token"),
-        ("ecaresnext26t_32x4d", r"ResNet of another kind: .*\.se\.conv\.weight"),
-    ):
-        torch.save(timm.create_model(name).state_dict(), tmp_path / f"{name}.pth")
-        with pytest.raises(ValueError, match=told) as caught:
-            open_checkpoint(tmp_path / f"{name}.pth")
-        assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -222,7 +249,6 @@ def test_another_network_is_named_for_what_it_is(tmp_path):
         (dict(model_args=dict(layers=[9, 9, 9, 9])), "described as ResNeXt-110 .* those of "),
         (dict(num_classes=7), "with 7 classes, but its weights .* 3 classes"),
         (dict(num_classes="many"), "config.json: invalid literal"),
-        (dict(pretrained_cfg=dict(mean=[0], std=[1], input_size=[3, 9, 9])), "mean: expected thre"),
         (dict(pretrained_cfg=dict(mean=[0], input_size=[3, 9, 8])), "expected a square, got 9x8"),
     ],
     ids=str,
@@ -241,6 +267,7 @@ def test_a_folder_that_is_not_what_it_says(changes, told, tmp_path):
     ("name", "told"),
     [
         ("resnext50_32x4d.a1_in2k", "did you mean resnext50_32x4d.a1_in1k or"),
+        ("ResNeXt50_32x4d", "did you mean resnext50_32x4d.tv_in1k or resnext50_32x4d.tv2_in1k"),
         ("no/such.safetensors", "expected a preset's name, hf://OWNER/NAME, a run's folder"),
         ("hf://nobody", "'nobody': expected OWNER/NAME"),
         ("a\x00b\nc", r"a\\x00b\\nc"),
@@ -283,9 +310,9 @@ def test_names_of_timm_and_architectures():
     assert from_timm_name("seresnext101d_32x8d") == Architecture(
         (3, 4, 23, 3), 32, 8, "deep", "average_pool", True
     )
-    for name in ("resnext50_32x4d", "seresnext26t_32x4d", "resnext152_1x64d"):
-        assert timm_name(from_timm_name(name)) == name
-    assert timm_name(Architecture((3, 3, 3))) is None
+    for name in TIMM_NAMES:
+        assert to_timm(from_timm_name(name)) == (name, {})
+    assert to_timm(Architecture((3, 3, 3), stem="cifar")) == (None, {})
     assert str(Architecture((3, 3, 3), 8, 64, "cifar")) == "ResNeXt-29 8x64d, CIFAR stem"
 
 

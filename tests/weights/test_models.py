@@ -12,6 +12,9 @@ MODELS = {
     "101": kr.ResNeXt101,
     "152": kr.ResNeXt152,
 }
+ONLY_TENSORFLOW = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="counts are the same under every backend"
+)
 IMAGENET = dict(stem="imagenet", input_shape=(224, 224, 3), classes=1000)
 # (model, arguments, trainable, moving): published counts, of torchvision and timm for ImageNet, of
 # the original code and of the implementation with grouped 1x1 for CIFAR-100.
@@ -41,40 +44,30 @@ def image(*shape):
     return np.random.default_rng(0).standard_normal(shape, np.float32)
 
 
+@ONLY_TENSORFLOW
 @pytest.mark.parametrize(("depth", "arguments", "trainable", "moving"), COUNTS, ids=str)
-@pytest.mark.usefixtures("quick_build")
 def test_parameter_counts(depth, arguments, trainable, moving):
-    model = MODELS[depth](**arguments)
+    model = without_values(lambda: MODELS[depth](**arguments))
     count = lambda weights: sum(int(np.prod(w.shape)) for w in weights)  # noqa: E731
     assert count(model.trainable_weights) == trainable
     assert count(model.non_trainable_weights) == moving
 
 
 def test_no_argument_is_the_cifar_100_network():
-    model = kr.ResNeXt50()
+    model = without_values(kr.ResNeXt50)
     assert model.input_shape == (None, 32, 32, 3)
     assert model.output_shape == (None, 100)
     assert model.name == "resnext50"
-    out = model.predict(image(2, 32, 32, 3), verbose=0)
-    np.testing.assert_allclose(out.sum(-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(keras.ops.sum(tiny()(image(2, 32, 32, 3)), -1), 1, rtol=1e-5)
 
 
-@pytest.mark.usefixtures("quick_build")
+@ONLY_TENSORFLOW
 def test_paper_cardinality_family_has_equal_complexity():
     """Table 2: 1x64d, 2x40d, 4x24d, 8x14d, 32x4d all have about 25 million parameters."""
     for cardinality, width in ((1, 64), (2, 40), (4, 24), (8, 14), (32, 4)):
-        model = kr.ResNeXt50(cardinality=cardinality, base_width=width, **IMAGENET)
+        sizes = IMAGENET | dict(cardinality=cardinality, base_width=width)
+        model = without_values(lambda sizes=sizes: kr.ResNeXt50(**sizes))
         assert abs(model.count_params() / 25.3e6 - 1) < 0.02
-
-
-@pytest.mark.parametrize("stem", ["cifar", "imagenet"])
-def test_stage_sizes(stem):
-    model = kr.ResNeXt((1, 1, 1), cardinality=2, stem=stem, input_shape=(64, 48, 3))
-    scale = 1 if stem == "cifar" else 4
-    for stage in range(3):
-        shape = model.get_layer(f"stage{stage + 1}_block1_out").output.shape
-        step = scale * 2**stage
-        assert shape == (None, 64 // step, 48 // step, 256 * 2**stage)
 
 
 @pytest.mark.parametrize("block", ["grouped", "concatenated", "branches"])
@@ -101,32 +94,17 @@ def test_channels_first_trains(channels_first):
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("pooling", [None, "avg", "max"])
+@pytest.mark.parametrize("pooling", ["avg", "max"])
 def test_without_top_takes_any_size(pooling):
-    model = tiny(include_top=False, pooling=pooling)
-    assert model.input_shape == (None, None, None, 3)
-    features = model.predict(image(2, 9, 14, 3), verbose=0)
-    assert features.shape == ((2, 512) if pooling else (2, 5, 7, 512))
-
-
-def test_pooling_pools_the_features():
     features = tiny(include_top=False)
-    x = image(2, 8, 8, 3)
-    for pooling, reduce in (("avg", np.mean), ("max", np.max)):
-        pooled = tiny(include_top=False, pooling=pooling)
-        pooled.set_weights(features.get_weights())
-        np.testing.assert_allclose(
-            pooled.predict(x, verbose=0),
-            reduce(features.predict(x, verbose=0), (1, 2)),
-            rtol=1e-4,
-            atol=1e-6,
-        )
-
-
-@pytest.mark.parametrize("channels", [1, 4])
-def test_other_channels(channels):
-    model = tiny(input_shape=(8, 8, channels))
-    assert model.predict(image(1, 8, 8, channels), verbose=0).shape == (1, 5)
+    assert features.input_shape == (None, None, None, 3)
+    pooled = tiny(include_top=False, pooling=pooling)
+    pooled.set_weights(features.get_weights())
+    x = image(2, 9, 14, 3)
+    expected = keras.ops.convert_to_numpy(features(x, training=False))
+    assert expected.shape == (2, 5, 7, 512)
+    expected = expected.mean((1, 2)) if pooling == "avg" else expected.max((1, 2))
+    np.testing.assert_allclose(pooled(x, training=False), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_input_tensor_is_built_upon():
@@ -165,8 +143,7 @@ def test_weights_argument_loads_a_file_into_any_form_of_the_block(tmp_path):
     np.testing.assert_array_equal(features.get_weights()[0], model.get_weights()[0])
     for arguments, message in (
         (dict(cardinality=2), "is of ResNeXt-8 4x4d, 1-1 blocks, CIFAR stem; build with card"),
-        (dict(classes=7), r"has 5; leave classes out, or build by .*classes=\.\.\.\)"),
-        (dict(input_shape=(32, 32, 1)), "tiny is for images of 3 channels"),
+        (dict(input_shape=(32, 32, 1)), "channels must be 3 of tiny"),
     ):
         with pytest.raises(ValueError, match=message):
             tiny(weights=path, **arguments)
@@ -193,7 +170,7 @@ def test_mixed_precision_keeps_the_head_in_float32():
         (dict(stem="cifr"), "stem='cifr'.*'cifar', 'imagenet'"),
         (dict(block="a"), "block='a'.*'grouped', 'concatenated', 'branches'"),
         (dict(reduce="none"), "reduce='none'.*'dense', 'grouped'"),
-        (dict(reduce="grouped", cardinality=6), "cardinality=6.*1, 2, 4, 8, 16, 32, 64"),
+        (dict(reduce="grouped", cardinality=6), "cardinality=6.*use a power of 2, 1 to 64"),
         (dict(pooling="mean"), "pooling='mean'.*'avg', 'max'"),
         (dict(classes=0), "classes=0"),
         (dict(weights="imagenet"), "weights='imagenet': no weights are published for"),
@@ -202,7 +179,7 @@ def test_mixed_precision_keeps_the_head_in_float32():
         (dict(input_shape=(32, 32)), r"input_shape=\(32, 32\)"),
         (dict(input_shape=(1, 32, 3)), "1x32 pixels.*at least 2"),
         (dict(input_shape=(4, 4, 3), stem="imagenet"), "at least 8"),
-        (dict(input_shape=(8, 8, None)), "number of channels must be known"),
+        (dict(input_shape=(8, 8, None)), "channels must be a number"),
         (dict(input_tensor=keras.Input((8,))), "does not fit a batch of images"),
         (
             dict(input_tensor=keras.Input((8, 8, 3)), input_shape=(9, 9, 3)),

@@ -17,6 +17,7 @@ from keras_resnext.weights.presets import (
     TOP1,
     TOP5,
     find_preset,
+    list_presets,
 )
 from tests.peers import load_peers
 
@@ -30,7 +31,6 @@ NETWORKS = sorted({name.partition(".")[0] for name in PRESETS})
 
 
 def test_the_page_is_what_the_code_generates():
-    """Written by `keras-resnext presets`; the expensive part of it is the graphs of 14 networks."""
     assert PAGE.read_text(encoding="utf-8") == presets_page()
 
 
@@ -38,6 +38,9 @@ def test_the_table_names_all():
     lines = presets_table().splitlines()
     assert [line.split()[0] for line in lines[1:]] == list(PRESETS)
     assert sum(line.endswith("  imagenet") for line in lines) == 12
+    assert list_presets() == list(PRESETS)
+    assert list_presets("*50*.tv*") == ["resnext50_32x4d.tv_in1k", "resnext50_32x4d.tv2_in1k"]
+    assert list_presets("resnet50*") == []
 
 
 @pytest.mark.parametrize("name", PRESETS)
