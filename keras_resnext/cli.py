@@ -29,6 +29,7 @@ from keras_resnext.files import tolerate_output, write_text
 from keras_resnext.publishing import convert, presets_page, presets_table, push_to_hub
 from keras_resnext.training import RunOptions, Settings
 from keras_resnext.training.run import SETTINGS_FILE, settings_of
+from keras_resnext.weights.naming import LIBRARIES
 
 SKIPPED = 3
 """Exit status where some images could not be read."""
@@ -58,7 +59,7 @@ class DataOptions:
     """Data set. None: the one that a run was trained on."""
     data_dir: Path | None = None
     """Where the CIFAR-100 archive lies, or a folder with one folder of images per class (imagenet:
-    per WordNet id). None: the run's."""
+    with train/ and val/, or one folder per WordNet id). None: the run's."""
 
     def load(self, checkpoint: Checkpoint) -> Dataset | None:
         """Load the data set, resized as the checkpoint wants it; None where nothing names one.
@@ -78,7 +79,8 @@ class DataOptions:
                 f"--dataset: say what lies in {data_dir}: cifar100, folder or imagenet"
             )
         resized = checkpoint.preprocessing if name in ("folder", "imagenet") else None
-        return load_dataset(name, data_dir, resized)
+        class_names = checkpoint.class_names if name == "imagenet" else None
+        return load_dataset(name, data_dir, resized, class_names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +112,8 @@ class Train:
     """
 
     recipe: str = "quickstart"
-    """quickstart, paper, grouped1x1, modern, finetune, or a settings file such as a run's
-    settings.toml."""
+    """quickstart, paper, grouped1x1, modern, finetune, imagenet, imagenet-modern, or a settings
+    file such as a run's settings.toml."""
     run: RunOptions = field(default_factory=RunOptions)
     settings: Annotated[Settings, arg(name="")] = field(default_factory=Settings)
 
@@ -339,16 +341,20 @@ class Export(OfCheckpoint):
 
 @dataclass(frozen=True, kw_only=True)
 class Convert(OfCheckpoint):
-    """Convert weights between Keras, torchvision and timm; reads them back and compares."""
+    """Convert weights between Keras and PyTorch's libraries; reads them back and compares."""
 
     target: Path
-    """NAME.safetensors or NAME.pth (a state dict for torchvision and timm), NAME.weights.h5 or
-    NAME.keras."""
+    """NAME.safetensors or NAME.pth (a state dict), NAME.weights.h5 or NAME.keras, or a folder in
+    timm's layout."""
+    naming: Literal[LIBRARIES] = LIBRARIES[0]  # type: ignore[valid-type]
+    """Whose network a state dict is for: torchvision (and timm), mmpretrain, detectron2, or the
+    CIFAR networks on GitHub of kuangliu, prlz77 (and bearpaw), d-x-y and weiaicunzai; lua is the
+    original's, and sequential is nn.Sequential(*list(network.children())[:-2])."""
 
     def __call__(self) -> int:
         """Convert and print."""
         checkpoint = self.open()
-        convert(checkpoint, self.target)
+        convert(checkpoint, self.target, self.naming)
         print(f"{self.target}: {checkpoint.architecture}, {checkpoint.classes or 'no'} classes")
         return 0
 
