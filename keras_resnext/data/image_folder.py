@@ -148,8 +148,7 @@ def _class_names(roots: Mapping[str, Path]) -> tuple[str, ...]:
     if len(classes) < 2:
         raise DatasetError(
             f"data_dir: {roots['train']} holds {len(classes)} folders of classes, "
-            f"{listed(classes)}; expected two or more, FOLDER/CLASS/IMAGE or "
-            "FOLDER/train/CLASS/IMAGE"
+            f"{listed(classes)}; expected 2 or more, FOLDER/CLASS/IMAGE or FOLDER/train/CLASS/IMAGE"
         )
     check_class_names(classes)
     for part, root in roots.items():

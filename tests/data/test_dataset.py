@@ -3,9 +3,9 @@ import pytest
 from PIL import Image
 
 from keras_resnext.data import Split, dataset, load_dataset, safe_name, write_examples
-from keras_resnext.data.dataset import check_class_names, ranked, sort_by_content
+from keras_resnext.data.dataset import check_class_names, sort_by_content
 from keras_resnext.preprocessing import whole_image
-from tests.data.conftest import random_split, write_classes
+from tests.data.conftest import random_split
 
 
 @pytest.mark.parametrize(
@@ -45,28 +45,6 @@ def test_the_order_does_not_depend_on_the_order_given():
     assert first_keys == second_keys
     for name in ("images", "labels", "superclass_labels"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
-
-
-def test_what_is_held_out_goes_by_content_class_and_seed(monkeypatch):
-    def chosen(split):
-        split, keys = sort_by_content(split)
-        rows = ranked(keys, split.labels)
-        assert all((split.labels[members] == label).all() for label, members in rows.items())
-        return {label: [split.images[i].tobytes() for i in rows[label][:3]] for label in rows}
-
-    split = random_split(80)
-    first = chosen(split)
-    assert first == chosen(split.take(np.random.default_rng(2).permutation(80)))
-    monkeypatch.setattr(dataset, "SPLIT_SEED", 1)
-    assert first != chosen(split)
-
-
-def test_copies_are_never_held_out_even_under_another_label():
-    split, keys = sort_by_content(with_copies(random_split(16), [(0, 4), (1, 2)]))
-    rows = ranked(keys, split.labels)
-    assert [len(rows[label]) for label in range(4)] == [2, 3, 3, 4]
-    held_out = {split.images[i].tobytes() for members in rows.values() for i in members}
-    assert len(held_out) == 12
 
 
 # Names
@@ -120,11 +98,3 @@ def test_examples_are_the_first_test_images(dataset, tmp_path):
 def test_arguments_that_do_not_fit_are_named(arguments, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         load_dataset(*arguments)
-
-
-def test_folders_load_by_name(tmp_path):
-    write_classes(tmp_path / "a", {"cat": 3, "dog": 3})
-    write_classes(tmp_path / "b", {"n01440764": 1})
-    for name, folder in (("folder", "a"), ("imagenet", "b")):
-        found = load_dataset(name, tmp_path / folder, whole_image(5))
-        assert (found.name, found.input_shape) == (name, (5, 5, 3))

@@ -59,18 +59,6 @@ def test_images_become_what_torchvision_makes_of_them(torchvision, preprocessing
         np.testing.assert_array_equal(image_to_square(image, preprocessing), expected)
 
 
-@pytest.mark.parametrize("version", ["IMAGENET1K_V1", "IMAGENET1K_V2"])
-def test_the_transforms_that_torchvision_ships_with_its_weights(torchvision, version):
-    transforms = torchvision.models.ResNeXt50_32X4D_Weights[version].transforms()
-    preprocessing = Preprocessing(
-        transforms.crop_size[0], transforms.resize_size[0], transforms.interpolation.value
-    )
-    image = photograph("grace_hopper")
-    mean, std = (np.divide(x, 255)[:, None, None] for x in (preprocessing.mean, preprocessing.std))
-    expected = 255 * (transforms(image).numpy() * std + mean).transpose(1, 2, 0)
-    np.testing.assert_allclose(image_to_square(image, preprocessing), expected, atol=1e-3)
-
-
 @pytest.mark.parametrize(("crop", "resize_size"), [(0.875, 256), (0.95, 235), (1.0, 224)])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 def test_the_transforms_that_timm_makes(timm_data, crop, resize_size, interpolation):
@@ -96,12 +84,14 @@ def test_of_a_long_strip_the_middle_is_resized():
 # Formats and modes
 
 
-@pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "webp", "gif", "jpg"])
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "webp", "gif", "jpg", "avif"])
 def test_formats_are_read_whatever_the_name(tmp_path, suffix):
     image = Image.new("RGB", (SIZE, SIZE), (200, 30, 60))
     options = {"webp": {"lossless": True}, "jpg": {"quality": 95}}.get(suffix, {})
     result = decoded(image, tmp_path / f"x.{suffix}", **options)
-    np.testing.assert_allclose(result, np.asarray(image), atol=2 if suffix == "jpg" else 0)
+    np.testing.assert_allclose(
+        result, np.asarray(image), atol=2 if suffix in ("jpg", "avif") else 0
+    )
     (tmp_path / f"x.{suffix}").rename(tmp_path / "x")
     (again,), _ = decode_files([tmp_path / "x"], whole_image(SIZE))
     np.testing.assert_array_equal(again, result)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_resnext.data.trivial import NAMES, RANGES, draw_operations, transform, transform_one
+from keras_resnext.data.trivial import NAMES, RANGES, draw_operations, transform_one
 
 FILL = (120, 7, 250)
 
@@ -59,14 +59,3 @@ def test_torchvision_computes_the_same(torchvision, name, shape):
             list(FILL),
         )
         np.testing.assert_array_equal(apply(image, name, float(magnitude)), np.asarray(expected))
-
-
-def test_each_image_of_a_batch_gets_its_own():
-    images = np.stack([picture(12, 12, seed=i) for i in range(3)])
-    before = images.copy()
-    operations = np.array([NAMES.index(name) for name in ("Identity", "Rotate", "Solarize")])
-    found = transform(images, operations, np.array([0, 90.0, 100.0]), np.array(FILL, np.uint8))
-    np.testing.assert_array_equal(found[0], images[0])
-    np.testing.assert_array_equal(found[1], np.rot90(images[1]))
-    np.testing.assert_array_equal(found[2], apply(images[2], "Solarize", 100.0))
-    np.testing.assert_array_equal(images, before)
