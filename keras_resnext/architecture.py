@@ -69,9 +69,7 @@ class Architecture:
 
 def stage_blocks(name: str, reduce: str = "dense") -> tuple[int, ...]:
     """Return the blocks per stage of a network by name, such as `"resnext50"`."""
-    if reduce == "grouped":
-        return GROUPED_STAGE_BLOCKS.get(name, STAGE_BLOCKS[name])
-    return STAGE_BLOCKS[name]
+    return (GROUPED_STAGE_BLOCKS if reduce == "grouped" else {}).get(name, STAGE_BLOCKS[name])
 
 
 def from_timm_name(name: str) -> Architecture:

@@ -154,16 +154,12 @@ def write_checkpoint(
 def write_config(folder: Path, checkpoint: Checkpoint, extra: dict[str, Any] | None = None) -> None:
     """Write `config.json` in timm's layout, atomically.
 
-    Args:
-        folder: of the checkpoint.
-        checkpoint: what to say, such as `replace(open_checkpoint(folder), accuracy={...})`.
-        extra: more to keep under the key `keras_resnext`; None keeps what the file has.
+    What `extra` holds stands under the key `keras_resnext`; None keeps what the file has there.
     """
     path = folder / CONFIG
     if extra is None and path.is_file():
-        extra = {
-            key: value for key, value in read_config(path).get(OURS, {}).items() if key not in OWN
-        }
+        kept = read_config(path).get(OURS, {})
+        extra = {key: value for key, value in kept.items() if key not in OWN}
     write_json(path, to_config(checkpoint, extra or {}))
 
 

@@ -11,9 +11,9 @@ from typing import TypeVar
 import keras
 import numpy as np
 
-T = TypeVar("T")
+from keras_resnext.files import few
 
-SHOWN = 5  # tensors that an error names
+T = TypeVar("T")
 
 _STEM_END = "stem_relu"
 _BLOCK_END = re.compile(r"stage(\d+)_block\d+_out")
@@ -63,8 +63,7 @@ def feature_info(model: keras.Model) -> list[FeatureInfo]:
     if len(features) < 2 or list(features) != list(range(len(features))):
         raise ValueError(
             f"model: expected a ResNeXt that keras_resnext built, got "
-            f"{getattr(model, 'name', model)!r}, which has no layers {_STEM_END} and "
-            "stage1_block1_out; of a model around a ResNeXt, give the ResNeXt itself"
+            f"{getattr(model, 'name', model)!r}; of a model around one, give the ResNeXt itself"
         )
     return list(features.values())
 
@@ -125,10 +124,7 @@ def assign(
 ) -> None:
     """Set the weights of a network's layers, whose block may have another form than theirs.
 
-    Args:
-        arrays: the weights of each layer, by its name in any form.
-        layers: to write.
-        optional: layers that may be missing on either side.
+    Layers may be missing on either side where they are optional.
 
     Raises:
         ValueError: they do not fit; the message names the tensors. Nothing is written.
@@ -141,7 +137,7 @@ def assign(
     wrong = [text for name in whole for text in _wrong_shapes(name, whole[name], wanted[name])]
     problems = (("of another shape", wrong), ("missing", missing), ("unknown", unknown))
     if any(found for _, found in problems):
-        raise ValueError("; ".join(_listed(what, found) for what, found in problems if found))
+        raise ValueError("; ".join(f"{what}: {few(found)}" for what, found in problems if found))
     for name, weights in whole.items():
         for layer, share in zip(wanted[name], _shared(weights, wanted[name]), strict=True):
             layer.set_weights(share)
@@ -193,8 +189,3 @@ def _shared(whole: list[np.ndarray], layers: list[keras.Layer]) -> list[list[np.
     axis = _axis(layers[0].name)
     parts = (np.array_split(array, len(layers), axis) for array in whole)
     return [list(part) for part in zip(*parts, strict=True)]
-
-
-def _listed(what: str, found: Sequence[str]) -> str:
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return f"{what}: {', '.join(found[:SHOWN])}{more}"

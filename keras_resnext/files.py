@@ -8,7 +8,7 @@ import shutil
 import socket
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -211,3 +211,10 @@ def escape(text: str) -> str:
         else character.encode("unicode_escape").decode()
         for character in text
     )
+
+
+def few(texts: Iterable[str], most: int = 4) -> str:
+    """Join the first of texts by commas, each cut where it is long, and say how many more."""
+    texts = list(texts)
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return f"{', '.join(text[:99] for text in texts[:most])}{more}"

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 import keras
 from keras import layers
@@ -152,13 +153,9 @@ def from_preset(
     checkpoint: str | os.PathLike | Checkpoint,
     include_top: bool = True,
     classes: int | None = None,
-    input_tensor=None,
-    input_shape: tuple[int | None, int | None, int | None] | None = None,
-    pooling: str | None = None,
-    classifier_activation: str | None = "softmax",
-    name: str | None = None,
     *,
-    block: str = "grouped",
+    name: str | None = None,
+    **arguments: Any,
 ) -> keras.Model:
     """Build the network of a checkpoint, and load its weights.
 
@@ -169,12 +166,10 @@ def from_preset(
         include_top: whether to end in pooling and a classifier.
         classes: number of classes. Other than the checkpoint's: the classifier is initialized
             afresh. Default: the checkpoint's; where it has no classifier, the network has none.
-        input_tensor: this and all others as of `ResNeXt`, which returns the model.
-        input_shape: of one image.
-        pooling: without top.
-        classifier_activation: of the last layer.
         name: of the model. Default: that of the checkpoint.
-        block: form of the block.
+        **arguments: of `ResNeXt`, which returns the model: `input_shape`, `input_tensor`,
+            `pooling`, `classifier_activation`, `block`. Size and channels of the images are the
+            checkpoint's by default.
 
     Raises:
         ValueError: there is no such checkpoint, or an argument is impossible.
@@ -187,15 +182,11 @@ def from_preset(
         include_top = False
     return ResNeXt(
         **asdict(source.architecture),
-        block=block,
         include_top=include_top,
         weights=source,
-        input_tensor=input_tensor,
-        input_shape=input_shape,
-        pooling=pooling,
         classes=classes,
-        classifier_activation=classifier_activation,
         name=name or re.sub(r"\W", "_", source.name.split(".")[0]),
+        **arguments,
     )
 
 
@@ -204,12 +195,8 @@ def load_weights(
 ) -> None:
     """Set the weights of a `ResNeXt`, its blocks in any form, with or without the classifier.
 
-    Args:
-        model: the network; layers of the user's in it stay as they are.
-        weights: to load.
-        source: where they are from, for messages.
-        any_head: whether to leave the model's classifier as it is where the weights have none, or
-            one for other classes.
+    Layers of the user's in it stay as they are, and with `any_head` a classifier for which the
+    weights have none, or one for other classes. `source` says where they are from.
 
     Raises:
         ValueError: they do not fit; the message names the tensors. Nothing is changed.

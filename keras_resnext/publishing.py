@@ -138,15 +138,12 @@ def model_card(checkpoint: Checkpoint, *, how: str = "") -> str:
 
 def _front_matter(checkpoint: Checkpoint) -> str:
     library = "timm" if to_timm(checkpoint.architecture)[0] else "keras"
-    lines = [
-        "---",
-        f"library_name: {library}",
-        "pipeline_tag: image-classification",
-        "tags: [image-classification, keras, keras_resnext, timm]",
-    ]
-    if checkpoint.license:
-        lines.append(f"license: {json.dumps(checkpoint.license.lower())}")
-    return "\n".join([*lines, "---", "", ""])
+    license = checkpoint.license and f"\nlicense: {json.dumps(checkpoint.license.lower())}"
+    tags = "[image-classification, keras, keras_resnext, timm]"
+    return (
+        f"---\nlibrary_name: {library}\npipeline_tag: image-classification\ntags: {tags}"
+        f"{license or ''}\n---\n\n"
+    )
 
 
 _PAGE = """# Pretrained weights

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import h5py
 import keras
 import numpy as np
 
-from keras_resnext.files import escape, write_bytes
+from keras_resnext.files import escape, few, write_bytes
 from keras_resnext.weights.hub import first_line
 from keras_resnext.weights.layers import OURS, LayerWeights
 from keras_resnext.weights.naming import LIBRARIES, find_network, to_torch
@@ -86,12 +87,7 @@ def read_weights(path: Path) -> LayerWeights:
 
 
 def write_weights(path: Path, weights: LayerWeights, naming: str = LIBRARIES[0]) -> None:
-    """Write a state dict, atomically.
-
-    Args:
-        path: `NAME.safetensors`, or `NAME.pth` for `torch.load`; its folder exists.
-        weights: of any ResNeXt.
-        naming: one of `naming.LIBRARIES`: how its tensors are named.
+    """Write a state dict, `NAME.safetensors` or `NAME.pth`, atomically.
 
     Raises:
         ValueError: the library has no such network.
@@ -119,24 +115,21 @@ def _storable(array: np.ndarray) -> np.ndarray:
 
 def _plain(path: Path, name: str, array: np.ndarray) -> np.ndarray:
     if array.dtype.name != "bfloat16" and array.dtype.kind not in "fiub":
-        raise ValueError(
-            f"{path}: tensor '{escape(name)}' is of dtype {array.dtype.name}; expected "
-            "floating-point numbers or integers. Convert it to float32 first"
-        )
+        what = f"tensor '{escape(name)}' is of dtype {array.dtype.name}"
+        raise ValueError(f"{path}: {what}; convert it to float32 first")
     return _storable(array)
 
 
 def _check_total(path: Path, shapes: Iterable[tuple[int, ...]]) -> None:
     """Make sure, before any array is made, that a file holds what it declares.
 
-    A few bytes can declare any number of elements: by strides of 0, by shared storages, by chunks
-    that are not there, by compression. No kind of weights takes less than a byte per element.
+    Strides of 0, shared storages, chunks that are not there and compression declare any number of
+    elements in a few bytes. No kind of weights takes less than a byte per element.
     """
     elements, size = sum(math.prod(shape) for shape in shapes), path.stat().st_size
     if elements > size:
         raise ValueError(
-            f"{path} declares {elements:,} elements in {size:,} bytes, so that reading it would "
-            "fill the memory; nothing of it was read"
+            f"{path} declares {elements:,} elements in {size:,} bytes; it was not read"
         )
 
 
@@ -157,13 +150,10 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 def _torch(path: Path) -> Any:
     try:
-        import torch
+        return import_module("torch")
     except ImportError as error:
-        raise ImportError(
-            f'{path} needs PyTorch: pip install "keras-resnext[torch]". A .safetensors file needs '
-            "nothing"
-        ) from error
-    return torch
+        what = 'PyTorch: pip install "keras-resnext[torch]". A .safetensors file needs nothing'
+        raise ImportError(f"{path} needs {what}") from error
 
 
 class _Inert:
@@ -261,12 +251,11 @@ def _read_keras(path: Path) -> LayerWeights:
             layers.setdefault(name, arrays)
     weights = LayerWeights.of_layers(layers)
     if weights.architecture() is None:
-        raise ValueError(
-            f"{path} holds no ResNeXt of keras_resnext"
-            + (f"; its layers are {escape(', '.join(strange[:5]))}" if strange else "")
-        )
+        told = f"; its layers are {few(map(escape, strange))}" if strange else ""
+        raise ValueError(f"{path} holds no ResNeXt of keras_resnext{told}")
     if strange:
-        logger.warning("%s: left out %s, which a ResNeXt does not have", path, ", ".join(strange))
+        others = few(map(escape, strange))
+        logger.warning("%s: left out %s, which a ResNeXt does not have", path, others)
     return weights
 
 

@@ -18,12 +18,7 @@ def download(repository: str, file: str, revision: str | None = None) -> Path:
     """Return a file's path in the cache of `huggingface_hub`, downloading it if it is not there.
 
     The library resumes what was cut, shows its progress, and obeys `HF_HOME`, `HF_ENDPOINT`,
-    `HF_TOKEN` and `HF_HUB_OFFLINE`.
-
-    Args:
-        repository: `"owner/name"`.
-        file: its path in the repository.
-        revision: a branch, tag or commit. Default: the main branch.
+    `HF_TOKEN` and `HF_HUB_OFFLINE`. A revision is a branch, tag or commit.
 
     Raises:
         ValueError: there is no such repository, revision or file, or it is not open to this user.

@@ -180,8 +180,7 @@ class Checkpoint:
         if (found, classes) != (self.architecture, self.classes):
             raise ValueError(
                 f"{self.source} is described as {self.architecture} with {self.classes or 'no'} "
-                f"classes, but its weights are those of {found} with "
-                f"{classes or 'no'} classes"
+                f"classes, but its weights are those of {found} with {classes or 'no'} classes"
             )
         return weights
 

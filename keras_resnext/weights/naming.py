@@ -5,7 +5,7 @@ for a stage's and a block's number. To support a library, add a `Naming` to `NAM
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from keras_resnext.architecture import Architecture
-from keras_resnext.files import escape
+from keras_resnext.files import escape, few
 from keras_resnext.weights.layers import HEAD, LayerWeights
 
 KINDS = ("weight", "bias", "running_mean", "running_var")
@@ -24,7 +24,6 @@ FEWEST = 10
 """Modules of the smallest network: a stem, a block and its shortcut, with their normalizations."""
 _IGNORED = re.compile(r"(^|[./])(num_batches_tracked|n_averaged)$")
 _AVERAGES = re.compile(r"(^|[^a-z])(ema|swa|averaged?|teacher)([^a-z]|$)")
-_SHOWN = 4  # tensors that a message names
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,16 +201,6 @@ class Network:
         return LayerWeights(arrays, self.naming.shortcut)
 
 
-def from_torch(tensors: Mapping[str, np.ndarray]) -> LayerWeights:
-    """Rename a state dict's tensors as our layers, and lay them out as Keras does.
-
-    Raises:
-        ValueError: as of `find_network`.
-    """
-    network, _ = find_network({name: tensor.shape for name, tensor in tensors.items()})
-    return network.weights(tensors.__getitem__)
-
-
 def find_network(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Network, list[str]]:
     """Find the tensors of a ResNeXt, whatever stands before their names and beside them.
 
@@ -253,7 +242,7 @@ def find_network(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Network, list[s
         parts = [name.split(".") for name in best.others]
         same = [len(commonprefix([own, part])) for part in parts]  # noqa: RUF071 - of lists
         groups = [".".join(p[: n + 1]).rpartition("/")[2] for p, n in zip(parts, same, strict=True)]
-        others = _few(map(escape, dict.fromkeys(groups)))
+        others = few(map(escape, dict.fromkeys(groups)))
         lines.append(f"left out {others}, which a ResNeXt does not have")
     return best, lines
 
@@ -294,8 +283,10 @@ def _compare(network: Network, shapes) -> Architecture | None:
     try:
         architecture = weights.nearest_architecture()
     except (LookupError, ValueError, ZeroDivisionError) as error:
-        layer = error.args[0] if isinstance(error, KeyError) else "stem_conv"
-        network.misfits.append(f"{prefix}{naming.module(layer)}.weight is missing")
+        layer, what = "stage1_block1_conv2", "has an impossible shape"
+        if isinstance(error, KeyError):
+            layer, what = error.args[0], "is missing"
+        network.misfits.append(f"{prefix}{naming.module(layer)}.weight {what}")
         return None
     for layer, kernel in weights.misfits(architecture).items():
         name = f"{prefix}{naming.module(layer)}.weight"
@@ -320,12 +311,8 @@ def _take_head(network: Network, shapes, head: str, features: int) -> None:
 def to_torch(weights: LayerWeights, library: str = LIBRARIES[0]) -> dict[str, np.ndarray]:
     """Rename the weights of layers as a library's tensors, and lay them out as PyTorch does.
 
-    Args:
-        weights: of a ResNeXt.
-        library: one of `LIBRARIES`.
-
     Raises:
-        ValueError: the library has no such network.
+        ValueError: the library, one of `LIBRARIES`, has no such network.
     """
     has_shortcuts = any(name.endswith("_shortcut_conv") for name in weights.arrays)
     for naming in NAMINGS:
@@ -334,9 +321,8 @@ def to_torch(weights: LayerWeights, library: str = LIBRARIES[0]) -> dict[str, np
         if naming.library == library and fits and None not in modules.values():
             break
     else:
-        raise ValueError(
-            f"naming: {library} has no names for all layers of {weights.architecture()}"
-        )
+        found = weights.architecture()
+        raise ValueError(f"naming: {library} has no names for all layers of {found}")
     tensors = {}
     for layer, arrays in weights.arrays.items():
         for kind, array in zip(_kinds(layer), arrays, strict=True):
@@ -358,21 +344,15 @@ def _unknown(shapes: Mapping[str, tuple[int, ...]], closest: Network | None) -> 
     known = f"known are the names of {', '.join(LIBRARIES)}"
     for pattern, what in _OTHERS:
         if any(re.search(pattern, name) for name in shapes):
-            return f"{what}: {_few(map(escape, shapes))}; {known}"
+            return f"{what}: {few(map(escape, shapes))}; {known}"
     blocks = {match[0] for name in shapes if (match := re.search(r"layer\d+\.\d+\.", name))}
     what = "a ResNet of another kind" if blocks else "another network" if shapes else "no tensors"
     if blocks and not any(".conv3." in name for name in shapes):
         what = f"a ResNet-{2 * len(blocks) + 2}: basic blocks, no groups"
     if closest:
         library = closest.naming.library
-        return f"{what}; by the names of {library}, these do not fit: {_few(closest.misfits)}"
-    return f"{what}: {_few(f'{escape(name)} {shape}' for name, shape in shapes.items())}; {known}"
-
-
-def _few(texts: Iterable[str]) -> str:
-    texts = list(texts)
-    more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
-    return f"{', '.join(text[:99] for text in texts[:_SHOWN])}{more}"
+        return f"{what}; by the names of {library}, these do not fit: {few(closest.misfits)}"
+    return f"{what}: {few(f'{escape(name)} {shape}' for name, shape in shapes.items())}; {known}"
 
 
 def _to_keras(value: np.ndarray) -> np.ndarray:

@@ -77,22 +77,18 @@ _ROWS = (
 )
 
 
-def _license(tag: str) -> str:
-    if tag.startswith("fb_"):
-        return "CC-BY-NC-4.0"
-    return "BSD-3-Clause" if tag.startswith("tv") else "Apache-2.0"
-
-
 def _preset(name, image_size, resize_size, interpolation, top1, top5) -> Checkpoint:
     network, _, tag = name.partition(".")
-    repository = f"timm/{name}"
+    repository, license = f"timm/{name}", "CC-BY-NC-4.0"
+    if not tag.startswith("fb_"):
+        license = "BSD-3-Clause" if tag.startswith("tv") else "Apache-2.0"
     return Checkpoint(
         name=name,
         architecture=from_timm_name(network),
         preprocessing=Preprocessing(image_size, resize_size, interpolation),
         class_names=imagenet_class_names(),
         classes=1000,
-        license=_license(tag),
+        license=license,
         source=f"https://huggingface.co/{repository}",
         trained_on=_TRAINED_ON[tag],
         accuracy={TOP1: round(top1 / 100, 5), TOP5: round(top5 / 100, 5)},
@@ -110,12 +106,7 @@ TIMM_NAMES = frozenset(name.partition(".")[0] for name in PRESETS)
 
 
 def list_presets(pattern: str = "*") -> list[str]:
-    """Return the names of published weights, as timm's `list_pretrained` does.
-
-    Args:
-        pattern: with wildcards, such as `"resnext50*"` or `"*.tv2_in1k"`; upper and lower case
-            differ.
-    """
+    """Return the names of published weights, those that fit wildcards such as `"resnext50*"`."""
     return [name for name in PRESETS if fnmatchcase(name, pattern)]
 
 
@@ -134,12 +125,9 @@ def _is_free(preset):
 
 
 def find_preset(weights: str, architecture: Architecture) -> Checkpoint:
-    """Return the published weights for an architecture.
+    """Return the published weights for an architecture by tag (`"a1_in1k"`, `"a1"`) or full name.
 
-    Args:
-        weights: a tag (`"a1_in1k"`, `"a1"`), or `"imagenet"` for the recommended ones, which always
-            allow commercial use; those that do not are found by their full name only.
-        architecture: of the network that they are for.
+    `"imagenet"` are the recommended ones. Those that forbid commercial use have a full name only.
 
     Raises:
         ValueError: there are none of that name for this architecture; the message says which there

@@ -10,7 +10,14 @@ from keras import ops
 from keras_resnext import ResNeXt, backend
 from keras_resnext.features import feature_extractor
 from keras_resnext.models import load_weights
-from keras_resnext.weights.naming import from_torch
+from keras_resnext.weights.layers import LayerWeights
+from keras_resnext.weights.naming import find_network
+
+
+def from_torch(tensors: dict[str, np.ndarray]) -> LayerWeights:
+    """Our layers' weights out of a state dict."""
+    network, _ = find_network({name: tensor.shape for name, tensor in tensors.items()})
+    return network.weights(tensors.__getitem__)
 
 
 def with_weights_of(tensors: dict[str, np.ndarray]) -> keras.Model:

@@ -11,8 +11,9 @@ from keras_resnext import ResNeXt
 from keras_resnext.architecture import Architecture
 from keras_resnext.models import load_weights
 from keras_resnext.weights.layers import LayerWeights
-from keras_resnext.weights.naming import LIBRARIES, NAMINGS, find_network, from_torch, to_torch
+from keras_resnext.weights.naming import LIBRARIES, NAMINGS, find_network, to_torch
 from tests.gradients import relative_error
+from tests.parity.ours import from_torch
 from tests.weights import old_networks
 
 pytestmark = pytest.mark.skipif(
