@@ -195,8 +195,7 @@ def load_weights(
 ) -> None:
     """Set the weights of a `ResNeXt`, its blocks in any form, with or without the classifier.
 
-    Layers of the user's in it stay as they are, and with `any_head` a classifier for which the
-    weights have none, or one for other classes. `source` says where they are from.
+    Layers of the user's in it stay as they are, and with `any_head` a classifier for other classes.
 
     Raises:
         ValueError: they do not fit; the message names the tensors. Nothing is changed.

@@ -44,9 +44,8 @@ def convert(
     """
     source, target = open_checkpoint(checkpoint), Path(target)
     if target.suffix and not target.name.endswith(SUFFIXES):
-        raise ValueError(
-            f"target: expected NAME{', NAME'.join(SUFFIXES)} or a folder, got {target}"
-        )
+        names = ", NAME".join(SUFFIXES)
+        raise ValueError(f"target: expected NAME{names} or a folder, got {target}")
     if not target.absolute().parent.is_dir():
         raise ValueError(f"target: {target.parent} is no folder; make it first")
     if target.exists() and os.path.exists(source.source) and target.samefile(source.source):
@@ -64,9 +63,8 @@ def convert(
     elif is_state_dict:
         write_weights(target, weights, naming)
     else:
-        model = from_preset(
-            replace(source, read=lambda: weights), include_top=source.classes is not None
-        )
+        has_top = source.classes is not None
+        model = from_preset(replace(source, read=lambda: weights), include_top=has_top)
         with atomic_write(target) as temporary:
             write = model.save if target.suffix == ".keras" else model.save_weights
             write(temporary)

@@ -128,9 +128,7 @@ def _check_total(path: Path, shapes: Iterable[tuple[int, ...]]) -> None:
     """
     elements, size = sum(math.prod(shape) for shape in shapes), path.stat().st_size
     if elements > size:
-        raise ValueError(
-            f"{path} declares {elements:,} elements in {size:,} bytes; it was not read"
-        )
+        raise ValueError(f"{path} declares {elements:,} elements in {size:,} bytes; not read")
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
