@@ -24,16 +24,8 @@ def randomize(network):
 class Written(nn.Module if nn else object):
     """A ResNeXt of two stages, its modules at the places that a library has them.
 
-    Args:
-        stem: convolution and normalization.
-        block: prefix of a block; `{s}` counts the stages, `{b}` a stage's blocks.
-        parts: three convolutions, each with its normalization, and the shortcut's.
-        head: the classifier.
-        first_stage: number of the first stage.
-        width: channels of the grouped convolution by the block's outputs; 4x4d by default.
-        expansion: outputs of a block by its planes.
-        reduce_groups: of the first convolution.
-        large: whether the stem is the one for ImageNet.
+    A block's `parts` are three convolutions, each with its normalization, and the shortcut's; its
+    prefix counts stages and their blocks. `width` gives the inner channels by the outer ones.
     """
 
     def __init__(

@@ -11,8 +11,8 @@ import pytest
 from keras_resnext import ResNeXt, feature_extractor, feature_info, from_preset, open_checkpoint
 from keras_resnext.architecture import Architecture, from_timm_name
 from keras_resnext.checkpoint import write_checkpoint, write_config
-from keras_resnext.preprocessing import Preprocessing, imagenet_class_names
-from keras_resnext.publishing import convert, model_card
+from keras_resnext.preprocessing import Preprocessing
+from keras_resnext.publishing import convert
 from keras_resnext.weights.config import to_timm
 from keras_resnext.weights.layers import LayerWeights
 from keras_resnext.weights.presets import TIMM_NAMES
@@ -229,6 +229,9 @@ def test_converted_to_the_names_of_a_library(tmp_path):
     for target, naming in ((path, "sequential"), (path, "torch"), (tmp_path / "a.keras", "lua")):
         with pytest.raises(ValueError, match=f"^naming: .*{naming}"):
             convert(folder, target, naming)
+    for target in ("a.onnx", "no/a.keras", "a.safetensors"):
+        with pytest.raises(ValueError, match=r"^target: "):
+            convert(path, tmp_path / target)
 
 
 def test_a_pth_without_pytorch_says_what_to_install(tmp_path, monkeypatch):
@@ -299,13 +302,6 @@ def test_a_model_that_is_no_resnext_is_not_written(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_impossible_targets(tmp_path):
-    network().save_weights(tmp_path / "a.weights.h5")
-    for target in ("a.onnx", "no/a.keras", "a.weights.h5"):
-        with pytest.raises(ValueError, match="target: "):
-            convert(tmp_path / "a.weights.h5", tmp_path / target)
-
-
 def test_names_of_timm_and_architectures():
     assert from_timm_name("seresnext101d_32x8d") == Architecture(
         (3, 4, 23, 3), 32, 8, "deep", "average_pool", True
@@ -314,11 +310,3 @@ def test_names_of_timm_and_architectures():
         assert to_timm(from_timm_name(name)) == (name, {})
     assert to_timm(Architecture((3, 3, 3), stem="cifar")) == (None, {})
     assert str(Architecture((3, 3, 3), 8, 64, "cifar")) == "ResNeXt-29 8x64d, CIFAR stem"
-
-
-def test_a_model_card(tmp_path):
-    folder = write(tmp_path / "run", network(), accuracy={"test top-1": 0.75})
-    card = model_card(open_checkpoint(folder), how="`use it`")
-    for told in ("# run", "three animals", "`use it`", "resized to 47", "`emu`", "75.00 %"):
-        assert told in card
-    assert imagenet_class_names()[0] not in card

@@ -220,7 +220,9 @@ def test_pushed_and_opened_again(hub, tmp_path):
     assert url == f"{constants.ENDPOINT}/me/animals"
     card = hub.files["me/animals/README.md"].decode()
     assert card.startswith("---\nlibrary_name: timm\n")
-    assert 'license: "apache-2.0"' in card
+    for told in ('license: "apache-2.0"', "# me/animals", "three animals", "resized to 47", "`emu`",
+                 "50.00 %"):  # fmt: skip
+        assert told in card
     assert 'keras_resnext.from_preset("hf://me/animals")' in card
     found = open_checkpoint("hf://me/animals")
     assert (found.name, found.accuracy) == ("me/animals", {"test top-1": 0.5})

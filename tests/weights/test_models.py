@@ -20,16 +20,13 @@ IMAGENET = dict(stem="imagenet", input_shape=(224, 224, 3), classes=1000)
 # the original code and of the implementation with grouped 1x1 for CIFAR-100.
 COUNTS = [
     ("50", IMAGENET, 25_028_904, 68_224),
-    ("50", IMAGENET | dict(include_top=False), 22_979_904, 68_224),
     ("101", IMAGENET, 44_177_704, 137_856),
     ("101", IMAGENET | dict(base_width=8), 88_791_336, 202_880),
-    ("101", IMAGENET | dict(cardinality=64), 83_455_272, 202_880),
     ("101", IMAGENET | dict(base_width=16), 194_026_792, 332_928),
     ("152", IMAGENET, 59_951_400, 199_296),
     ("29", {}, 34_518_948, 57_472),
     ("29", dict(classes=10), 34_426_698, 57_472),
     ("29", dict(cardinality=16), 68_247_460, 100_480),
-    ("50", dict(reduce="grouped"), 14_788_772, 68_224),
     ("101", dict(reduce="grouped"), 25_303_204, 137_856),
     ("152", dict(reduce="grouped"), 33_343_652, 191_104),
     ("50", {}, 23_177_124, 68_224),
@@ -61,15 +58,6 @@ def test_no_argument_is_the_cifar_100_network():
     np.testing.assert_allclose(keras.ops.sum(tiny()(image(2, 32, 32, 3)), -1), 1, rtol=1e-5)
 
 
-@ONLY_TENSORFLOW
-def test_paper_cardinality_family_has_equal_complexity():
-    """Table 2: 1x64d, 2x40d, 4x24d, 8x14d, 32x4d all have about 25 million parameters."""
-    for cardinality, width in ((1, 64), (2, 40), (4, 24), (8, 14), (32, 4)):
-        sizes = IMAGENET | dict(cardinality=cardinality, base_width=width)
-        model = without_values(lambda sizes=sizes: kr.ResNeXt50(**sizes))
-        assert abs(model.count_params() / 25.3e6 - 1) < 0.02
-
-
 @pytest.mark.parametrize("block", ["grouped", "concatenated", "branches"])
 @pytest.mark.parametrize("reduce", ["dense", "grouped"])
 def test_channels_first_equals_channels_last(block, reduce, channels_first):
@@ -85,13 +73,6 @@ def test_channels_first_equals_channels_last(block, reduce, channels_first):
         rtol=1e-4,
         atol=1e-5,
     )
-
-
-def test_channels_first_trains(channels_first):
-    model = tiny(input_shape=(3, 8, 8), classifier_activation=None)
-    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    losses = [model.train_on_batch(image(8, 3, 8, 8), np.arange(8) % 5) for _ in range(8)]
-    assert losses[-1] < losses[0]
 
 
 @pytest.mark.parametrize("pooling", ["avg", "max"])
@@ -175,10 +156,8 @@ def test_mixed_precision_keeps_the_head_in_float32():
         (dict(classes=0), "classes=0"),
         (dict(weights="imagenet"), "weights='imagenet': no weights are published for"),
         (dict(shortcut="avg"), "shortcut='avg'.*'projection', 'average_pool'"),
-        (dict(weights="no.weights.h5"), "found nothing of that name"),
         (dict(input_shape=(32, 32)), r"input_shape=\(32, 32\)"),
         (dict(input_shape=(1, 32, 3)), "1x32 pixels.*at least 2"),
-        (dict(input_shape=(4, 4, 3), stem="imagenet"), "at least 8"),
         (dict(input_shape=(8, 8, None)), "channels must be a number"),
         (dict(input_tensor=keras.Input((8,))), "does not fit a batch of images"),
         (

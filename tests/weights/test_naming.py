@@ -11,7 +11,7 @@ from keras_resnext import ResNeXt
 from keras_resnext.architecture import Architecture
 from keras_resnext.models import load_weights
 from keras_resnext.weights.layers import LayerWeights
-from keras_resnext.weights.naming import LIBRARIES, NAMINGS, find_network, to_torch
+from keras_resnext.weights.naming import find_network, to_torch
 from tests.gradients import relative_error
 from tests.parity.ours import from_torch
 from tests.weights import old_networks
@@ -19,12 +19,6 @@ from tests.weights import old_networks
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="the same under every backend"
 )
-KINDS = [
-    dict(),
-    dict(stem="deep", shortcut="average_pool"),
-    dict(stem="deep_tiered", squeeze_excitation=True),
-    dict(stem="cifar", reduce="grouped"),
-]
 
 
 def weights_of(**arguments):
@@ -42,19 +36,6 @@ def logits(weights, x):
     )
     load_weights(model, weights, "theirs")
     return keras.ops.convert_to_numpy(model(x, training=False))
-
-
-@pytest.mark.parametrize("arguments", KINDS, ids=str)
-def test_there_and_back(arguments):
-    weights = weights_of(**arguments)
-    found = from_torch(to_torch(weights))
-    expected = Architecture(**dict(stage_blocks=(1, 2), cardinality=4) | arguments)
-    assert found.architecture() == expected
-    assert found.classes == 5
-    assert found.arrays.keys() == weights.arrays.keys()
-    for layer, arrays in weights.arrays.items():
-        for one, other in zip(found.arrays[layer], arrays, strict=True):
-            np.testing.assert_array_equal(one, other)
 
 
 def _timm():
@@ -96,24 +77,6 @@ def test_the_first_children_of_a_network():
         weights = from_torch(tensors)
         assert (weights.architecture().stage_blocks, weights.classes) == (stages, None)
         assert to_torch(weights, "sequential").keys() == tensors.keys()
-
-
-@pytest.mark.parametrize("naming", NAMINGS, ids=lambda naming: naming.library)
-def test_every_naming_goes_both_ways(naming):
-    layers = ["stem_conv", "stem_conv1", "stage1_block1_conv1", "stage3_block12_bn3", "predictions"]
-    modules = {layer: naming.module(layer) for layer in layers}
-    assert modules["stage3_block12_bn3"]
-    for layer, module in modules.items():
-        assert module is None or naming.layer(f"a.0.{module}") == ("a.0.", layer)
-    assert naming.module("stage1_block1_conv4") is None
-
-
-def test_a_network_that_a_library_has_no_names_for():
-    weights = weights_of(squeeze_excitation=True)
-    for library in LIBRARIES:
-        if library not in ("torchvision", "mmpretrain"):
-            with pytest.raises(ValueError, match=f"naming: {library} has no names for all layers"):
-                to_torch(weights, library)
 
 
 def move(*pairs):

@@ -1,16 +1,14 @@
 """The table of published weights, against what timm and torchvision state."""
 
 from dataclasses import replace
-from math import floor, prod
+from math import floor
 from pathlib import Path
 
 import keras
 import pytest
 
 from keras_resnext.architecture import Architecture
-from keras_resnext.models import ResNeXt
-from keras_resnext.publishing import presets_page, presets_table
-from keras_resnext.weights.files import without_values
+from keras_resnext.publishing import _costs, presets_page, presets_table
 from keras_resnext.weights.presets import (
     PRESETS,
     TIMM_NAMES,
@@ -88,12 +86,8 @@ def test_timm_has_the_same_network(name):
     with torch.device("meta"):
         network = timm.create_model(name)
     preset = next(p for p in PRESETS.values() if p.name.startswith(f"{name}."))
-    shape = (64, 64, 3)
-    ours = without_values(
-        lambda: ResNeXt(**vars(preset.architecture), input_shape=shape, classes=1000)
-    )
-    count = sum(prod(weight.shape) for weight in ours.trainable_weights)
-    assert count == sum(weight.numel() for weight in network.parameters())
+    parameters, _ = _costs(preset.architecture, 224)
+    assert parameters == sum(weight.numel() for weight in network.parameters())
     first = network.layer1[0]
     assert preset.architecture.cardinality == first.conv2.groups
     assert preset.architecture.squeeze_excitation == (first.se is not None)
@@ -106,7 +100,6 @@ def test_timm_has_the_same_network(name):
     [
         (RESNEXT50, "resnext50_32x4d.tv2_in1k"),
         (RESNEXT101, "resnext101_32x4d.gluon_in1k"),
-        (replace(RESNEXT101, cardinality=64), "resnext101_64x4d.tv_in1k"),
         (replace(RESNEXT50, squeeze_excitation=True), "seresnext50_32x4d.racm_in1k"),
     ],
 )
@@ -114,9 +107,9 @@ def test_imagenet_is_torchvisions_newest_else_the_most_accurate_that_is_free(arc
     assert find_preset("imagenet", architecture).name == name
 
 
-@pytest.mark.parametrize("weights", ["resnext50_32x4d.a1_in1k", "a1_in1k", "a1"])
-def test_found_by_name_and_tag(weights):
-    assert find_preset(weights, RESNEXT50) is PRESETS["resnext50_32x4d.a1_in1k"]
+def test_found_by_name_and_tag():
+    for weights in ("resnext50_32x4d.a1_in1k", "a1_in1k", "a1"):
+        assert find_preset(weights, RESNEXT50) is PRESETS["resnext50_32x4d.a1_in1k"]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +118,6 @@ def test_found_by_name_and_tag(weights):
         ("a9", RESNEXT50, "none of that name for ResNeXt-50 32x4d; use one of 'imagenet', 'tv_in"),
         ("a9", RESNEXT101, "'gluon_in1k', .*'resnext101_32x4d.fb_swsl_ig1b_ft_in1k'"),
         ("fb_ssl_yfcc100m_ft_in1k", RESNEXT50, "forbids commercial use, so .* full name only: "),
-        ("imagenet", replace(RESNEXT101, base_width=16), "use one of 'resnext101_32x16d.fb_ssl"),
         ("tv2_in1k", RESNEXT101, "belongs to .*resnext101_32x8d: pass base_width=8"),
         (
             "bt",
