@@ -166,22 +166,22 @@ def _list(
 ) -> tuple[Split, list[bytes]]:
     """List the images of one part in the order of their files' SHA-256, which are returned, too."""
     skipped = {path: "in no folder of a class" for path in _inside(root) if not path.is_dir()}
-    label_of: dict[Path, int] = {}
-    for label, name in enumerate(class_names):
-        for path in _inside(root / name):
-            if path.is_dir():
-                skipped[path] = "a folder within a class"
-            else:
-                label_of[path] = label
+    samples = []
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
-        found = dict(zip(label_of, pool().map(_examine, label_of), strict=True))
-    skipped |= {path: result for path, result in found.items() if isinstance(result, str)}
+        for label, name in enumerate(class_names):
+            inside = _inside(root / name)
+            skipped |= {path: "a folder within a class" for path in inside if path.is_dir()}
+            paths = [path for path in inside if path not in skipped]
+            for path, found in zip(paths, pool().map(_examine, paths), strict=True):
+                if isinstance(found, str):
+                    skipped[path] = found
+                else:
+                    samples.append((found, path, label))
     _report(root, skipped)
-    samples = sorted((it, path) for path, it in found.items() if not isinstance(it, str))
-    labels = np.array([label_of[path] for _, path in samples], np.int32)
-    files = ImageFiles([str(path) for _, path in samples], preprocessing)
-    return Split(files, labels, labels), [digest for digest, _ in samples]
+    digests, files, numbers = zip(*sorted(samples), strict=True) if samples else ((), (), ())
+    labels = np.array(numbers, np.int32)
+    return Split(ImageFiles([*map(str, files)], preprocessing), labels, labels), [*digests]
 
 
 def _examine(path: Path) -> bytes | str:
