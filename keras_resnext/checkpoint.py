@@ -1,7 +1,6 @@
 """`Checkpoint`: a trained network, with all that is needed to use it; opened from any source.
 
-A checkpoint on disk is a folder in timm's layout: `config.json` beside `model.safetensors`. What
-timm has no word for stands in `config.json` under the key `keras_resnext`.
+A checkpoint on disk is a folder in timm's layout: `config.json` beside `model.safetensors`.
 """
 
 import logging

@@ -44,7 +44,11 @@ class LayerWeights:
 
         ours = {name: arrays for name, arrays in layers.items() if OURS.match(name)}
         pooled = any(name.endswith("_shortcut_pool") for name in ours)
-        return cls(join_branches(ours), "average_pool" if pooled else "projection")
+        arrays = join_branches(ours)
+        widths = [weights[0].shape[-1] for name, weights in arrays.items() if "_conv3" in name]
+        if HEAD in arrays and arrays[HEAD][0].shape[:1] != (max(widths, default=0),):
+            del arrays[HEAD]  # the user's own, behind other layers
+        return cls(arrays, "average_pool" if pooled else "projection")
 
     @classmethod
     def of_model(cls, model: keras.Model) -> "LayerWeights":

@@ -20,8 +20,7 @@ from keras_resnext.weights.layers import HEAD, LayerWeights
 
 KINDS = ("weight", "bias", "running_mean", "running_var")
 """A module's tensors in PyTorch, in the order of `keras.Layer.get_weights`."""
-FEWEST = 10
-"""Modules of the smallest network: a stem, a block and its shortcut, with their normalizations."""
+FEWEST = 10  # modules of a stem, a block and its shortcut, with their normalizations
 _IGNORED = re.compile(r"(^|[./])(num_batches_tracked|n_averaged)$")
 _AVERAGES = re.compile(r"(^|[^a-z])(ema|swa|averaged?|teacher)([^a-z]|$)")
 
