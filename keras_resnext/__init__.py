@@ -16,10 +16,7 @@ except ImportError as missing:
 if console.is_command():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with console.hidden_start_up_lines():
-        import keras
-
-        if backend.NAME == "tensorflow":
-            keras.ops.zeros(1)  # the runtime starts, and announces itself, with the first operation
+        backend.native.begin_command()
 
 from keras_resnext.accelerate import accelerate
 from keras_resnext.architecture import Architecture

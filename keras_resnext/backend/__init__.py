@@ -14,6 +14,7 @@ with backend-specific code. Each has the same names:
     wider and without gradient.
 `outputs_and_gradients(function)`: a function of `(cotangent, *tensors)`, to be kept, that returns
     `function(*tensors)` and the gradients of `sum(outputs * cotangent)` for all the tensors.
+`begin_command()`: what a process that is the command `keras-resnext` does first.
 `accelerators()`: names of the GPUs and TPUs that it sees.
 `computes_bfloat16()`: whether the accelerators do so in hardware.
 `make_deterministic()`: from now on, the same program gives the same bits.

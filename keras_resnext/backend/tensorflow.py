@@ -130,6 +130,11 @@ def outputs_and_gradients(function: Callable):
     return run
 
 
+def begin_command() -> None:
+    """Its runtime starts, and announces itself, with the first operation."""
+    tf.zeros(1)
+
+
 def accelerators() -> tuple[str, ...]:
     """Such as "GPU:0"."""
     return tuple(
