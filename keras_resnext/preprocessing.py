@@ -87,13 +87,16 @@ def whole_image(image_size: int, mean: RGB = MEAN, std: RGB = STD) -> Preprocess
     return Preprocessing(image_size, image_size, "bicubic", mean, std)
 
 
-def normalize(images: np.ndarray, mean: RGB, std: RGB) -> np.ndarray:
+def normalize(
+    images: np.ndarray, mean: RGB, std: RGB, out: np.ndarray | None = None
+) -> np.ndarray:
     """Compute `(images - mean) / std` per channel.
 
     Args:
         images: uint8 (..., W, 3).
         mean: per channel, in pixel units (0 to 255).
         std: per channel, in pixel units.
+        out: where to write the result, contiguous; None: a new array.
 
     Returns:
         float32, same shape as `images`.
@@ -102,7 +105,8 @@ def normalize(images: np.ndarray, mean: RGB, std: RGB) -> np.ndarray:
     *outer, width, channels = images.shape
     scale = np.divide(1, std, dtype=np.float32)
     rows = images.reshape(*outer, width * channels)
-    result = np.multiply(rows, np.tile(scale, width), dtype=np.float32)
+    result = np.empty(rows.shape, np.float32) if out is None else out.reshape(rows.shape)
+    np.multiply(rows, np.tile(scale, width), out=result, dtype=np.float32)
     result -= np.tile(np.multiply(mean, scale, dtype=np.float32), width)
     return result.reshape(images.shape)
 

@@ -207,12 +207,12 @@ def crop_and_resize(
 
 
 def augment(
-    images: np.ndarray, augmentation: Augmentation, draws: Draws, mean: RGB, std: RGB
+    images: np.ndarray, augmentation: Augmentation, draws: Draws, mean: RGB, std: RGB, out=None
 ) -> np.ndarray:
     """Normalize and augment resized images, uint8 (B, H, W, 3) to float32, each by its own draw."""
     padding, black = augmentation.crop_padding, augmentation.padding_color == "black"
     color = np.zeros(3, np.uint8) if black else np.rint(mean).astype(np.uint8)
-    pixels = mirror(images, draws.flipped) if augmentation.flip else images
+    pixels = mirror(images, draws.flipped) if draws.flipped.any() else images
     if augmentation.needs_pixels:
         # Torchvision's reference crops before the policy, too.
         pixels = shift(pixels, padding, draws.tops, draws.lefts, color)
@@ -220,10 +220,10 @@ def augment(
             pixels = trivial.transform(pixels, draws.operations, draws.magnitudes, color)
         if augmentation.rotation_degrees:
             pixels = trivial.rotate(pixels, draws.degrees, color)
-    result = normalize(pixels, mean, std)
+    result = normalize(pixels, mean, std, out)
     if padding and not augmentation.needs_pixels:
         fill = normalize(color[None], mean, std)[0] if black else np.zeros(3, np.float32)
-        result = shift(result, padding, draws.tops, draws.lefts, fill)
+        result[:] = shift(result, padding, draws.tops, draws.lefts, fill)
     if augmentation.erasing:
         for image, (top, left, height, width) in zip(result, draws.boxes, strict=True):
             image[top : top + height, left : left + width] = 0
@@ -261,10 +261,7 @@ def shift(
 def draw_blend(
     augmentation: Augmentation, height: int, width: int, rng: np.random.Generator
 ) -> tuple[float, tuple[slice, slice] | None]:
-    """Draw the weight of an image's own label, and the rows and columns that CutMix pastes.
-
-    None: pixels are averaged. As torchvision's v2.MixUp and v2.CutMix.
-    """
+    """Draw an own label's weight, and what to paste (None: average), as torchvision's v2.CutMix."""
     mixup, cutmix = augmentation.mixup, augmentation.cutmix
     if not cutmix or (mixup and rng.random() >= 0.5):
         return rng.beta(mixup, mixup) if mixup else 1.0, None

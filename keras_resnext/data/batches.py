@@ -190,7 +190,7 @@ class Batches(keras.utils.PyDataset):
 
             part = slice(start, start + chunk)
             pixels = read(source, samples[part], crop if augmentation.crop_scale else None)
-            images[part] = augment(pixels, augmentation, draws.take(part), how.mean, how.std)
+            augment(pixels, augmentation, draws.take(part), how.mean, how.std, images[part])
 
         images = np.empty((len(samples), *source.shape[1:]), np.float32)
         chunk = max(1, CHUNK // math.prod(source.shape[1:]))

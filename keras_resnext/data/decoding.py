@@ -95,7 +95,8 @@ def read(
 ) -> np.ndarray:
     """Read images in this thread, each made from its original by `to_square(image, number)`."""
     if isinstance(images, ImageFiles):
-        return np.stack([images.read(row, to_square, i) for i, row in enumerate(rows)])
+        decoded = [images.read(row, to_square, i) for i, row in enumerate(rows)]
+        return np.stack(decoded) if len(decoded) > 1 else decoded[0][None]
     return each(images[rows], to_square) if to_square else images[rows]
 
 
