@@ -100,7 +100,6 @@ def _preset(name, image_size, resize_size, interpolation, top1, top5) -> Checkpo
 PRESETS: dict[str, Checkpoint] = {row[0]: _preset(*row) for row in _ROWS}
 """All published weights, by name."""
 
-
 TIMM_NAMES = frozenset(name.partition(".")[0] for name in PRESETS)
 """Networks of ours that timm 1.0.31 builds by name."""
 
