@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -70,34 +71,28 @@ def write_json(path: str | os.PathLike, values: Any) -> None:
 def unfinished(path: Path) -> Path:
     """Return a new temporary name beside `path`, and remove what dead processes left there.
 
-    The name starts with `UNFINISHED`, is unique to this call, and has the suffix of `path`. It
-    says which process it belongs to, so that later calls can tell whether that one still runs.
+    The name starts with `UNFINISHED` and the process it belongs to, is unique to this call, and has
+    the suffix of `path`.
     """
-    for left in path.parent.glob(f"{UNFINISHED}*"):
-        if _is_stale(left):
+    mine = f"{UNFINISHED}{re.sub('[^a-zA-Z0-9]', '', socket.gethostname())[:40]}-"
+    for left in path.parent.glob(f"{mine}*"):
+        if not _is_running(left.name.removeprefix(mine).partition("-")[0]):
             with suppress(OSError):
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
-    owner = f"{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
-    return path.with_name(f"{UNFINISHED}{owner}-{path.name[-40:]}")  # a name has at most 255 bytes
+    # A name has at most 255 bytes.
+    return path.with_name(f"{mine}{os.getpid()}-{secrets.token_hex(4)}-{path.name[-40:]}")
 
 
-def _host():
-    return "".join(c for c in socket.gethostname() if c.isalnum())[:40]
-
-
-def _is_stale(path):
-    """Whether the process that wrote `path` was on this machine and is dead."""
-    host, _, rest = path.name.removeprefix(UNFINISHED).partition("-")
-    process = rest.partition("-")[0]
-    if os.name == "nt" or host != _host() or not process.isdecimal():
-        return False  # on Windows, signal 0 would end the process
+def _is_running(process: str) -> bool:
+    if os.name == "nt":  # where signal 0 would end it
+        return True
     try:
         os.kill(int(process), 0)
     except ProcessLookupError:
-        return True
-    except OSError:  # it runs, under another user
         return False
-    return False
+    except (OSError, ValueError):  # another user's; no process at all
+        pass
+    return True
 
 
 def to_disk(path: Path) -> None:
@@ -153,12 +148,6 @@ def figure(**kwargs: Any) -> Any:
             'plots need matplotlib. Type: pip install "keras-resnext[train]"'
         ) from error
     return Figure(**kwargs)
-
-
-def say(text: str) -> None:
-    """Print `text`; characters that the output's encoding lacks are escaped."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def tolerate_output() -> None:

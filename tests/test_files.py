@@ -192,12 +192,6 @@ def test_tables_line_up_whatever_the_characters():
     assert pad("a\u200db", 0) == "a\u200db"
 
 
-def test_text_that_the_output_cannot_show_is_escaped(capsys, monkeypatch):
-    monkeypatch.setattr(type(sys.stdout), "encoding", "ascii", raising=False)
-    files.say("한")
-    assert capsys.readouterr().out == "\\ud55c\n"
-
-
 @pytest.mark.parametrize("output", ["closed", "gone", "ascii"])
 def test_no_output_loses_the_work(tmp_path, output):
     code = (

@@ -13,7 +13,6 @@ import numpy as np
 
 from keras_resnext.data.dataset import Dataset, DatasetError, Split, check_class_names, ranked
 from keras_resnext.data.decoding import NO_IMAGE, ImageFiles, open_image, pool, reason
-from keras_resnext.files import say
 from keras_resnext.preprocessing import Preprocessing
 
 HELD_OUT = 0.1
@@ -203,7 +202,7 @@ def _report(root: Path, skipped: Mapping[Path, str]) -> None:
     ]
     if told:
         more = [f"  and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
-        say("\n".join([f"Left out of {root}: {len(told)} files", *told[:SHOWN], *more]))
+        print("\n".join([f"Left out of {root}: {len(told)} files", *told[:SHOWN], *more]))
 
 
 def _hold_out(

@@ -12,7 +12,6 @@ import numpy as np
 from keras_resnext.data.dataset import Dataset, DatasetError, Split
 from keras_resnext.data.decoding import ImageFiles, pool
 from keras_resnext.data.image_folder import IMAGE_SUFFIXES, class_folders, listed
-from keras_resnext.files import say
 from keras_resnext.preprocessing import Preprocessing, imagenet_class_names, imagenet_classes
 
 KAGGLE = "LOC_val_solution.csv"
@@ -69,7 +68,7 @@ def load_imagenet(
         wordnet_id: known.index(name) for wordnet_id, name in name_of.items() if name in known
     }
     if left_out := {*val.values()} - label_of.keys():
-        say(f"Left out of {folder}: validation images of {len(left_out)} other classes")
+        print(f"Left out of {folder}: validation images of {len(left_out)} other classes")
 
     def split(files: dict[str, str]) -> Split:
         kept = {path: label_of[each] for path, each in files.items() if each in label_of}
