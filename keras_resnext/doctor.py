@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from keras import ops
+from numpy.lib.stride_tricks import sliding_window_view
 
 from keras_resnext import backend
 from keras_resnext.backend.lowering import LOWERINGS, Geometry, grouped_conv2d
@@ -145,7 +146,7 @@ def convolution_error(
 
 
 def reference_convolution(x: np.ndarray, kernel: np.ndarray, geometry: Geometry):
-    """Convolve by a dense, block-diagonal kernel, pixel by pixel of it, in float64.
+    """Convolve by its definition, over all windows at once, in float64.
 
     Args:
         x: (batch, height, width, in_channels), whatever the data format.
@@ -156,44 +157,29 @@ def reference_convolution(x: np.ndarray, kernel: np.ndarray, geometry: Geometry)
         Outputs (batch, height, width, out_channels), and a function from their cotangent to the
         gradients of `x` and of `kernel`.
     """
-    blocks = np.zeros((geometry.groups, geometry.groups))
-    np.fill_diagonal(blocks, 1)
-    mask = np.kron(blocks, np.ones((kernel.shape[2], kernel.shape[3] // geometry.groups)))
-    whole = np.tile(kernel.astype(np.float64), (1, 1, geometry.groups, 1)) * mask
-    pads, sizes = [], []
-    for size, length, stride, dilation in zip(
-        x.shape[1:3], geometry.kernel_size, geometry.strides, geometry.dilation, strict=True
-    ):
-        reach = (length - 1) * dilation + 1
-        if geometry.padding == "same":
-            sizes.append(-(-size // stride))
-            total = max((sizes[-1] - 1) * stride + reach - size, 0)
-            pads.append((total // 2, total - total // 2))
-        else:
-            sizes.append((size - reach) // stride + 1)
-            pads.append((0, 0))
-    padded = np.pad(x.astype(np.float64), ((0, 0), *pads, (0, 0)))
-
-    def window(*tap):
-        starts = np.multiply(tap, geometry.dilation)
-        places = (
-            slice(start, start + (size - 1) * stride + 1, stride)
-            for start, size, stride in zip(starts, sizes, geometry.strides, strict=True)
-        )
-        return slice(None), *places
-
-    taps = list(np.ndindex(geometry.kernel_size))
+    reach = [(k - 1) * d + 1 for k, d in zip(geometry.kernel_size, geometry.dilation, strict=True)]
+    pads = [(0, 0), (0, 0), (0, 0), (0, 0)]
+    if geometry.padding == "same":
+        for axis, (size, stride) in enumerate(zip(x.shape[1:3], geometry.strides, strict=True)):
+            total = max((-(-size // stride) - 1) * stride + reach[axis] - size, 0)
+            pads[axis + 1] = total // 2, total - total // 2
+    # Of each number in each window, its place in `x`, counted from 1; 0 in the padding.
+    places = np.pad(np.arange(1, x.size + 1).reshape(x.shape), pads)
+    (down, right), (dy, dx) = geometry.strides, geometry.dilation
+    places = sliding_window_view(places, reach, (1, 2))[:, ::down, ::right, :, ::dy, ::dx]
+    shape = places.shape[:3]
+    places = places.reshape(*shape, geometry.groups, -1, *geometry.kernel_size)
+    windows = np.append(0.0, x)[places]
+    factors = kernel.reshape(*kernel.shape[:3], geometry.groups, -1)
 
     def gradients(cotangent):
-        of_padded, of_whole = np.zeros_like(padded), np.zeros_like(whole)
-        for tap in taps:
-            of_padded[window(*tap)] += cotangent @ whole[tap].T
-            of_whole[tap] = np.tensordot(padded[window(*tap)], cotangent, ((0, 1, 2),) * 2)
-        (top, _), (left, _) = pads
-        groups = np.split(of_whole * mask, geometry.groups, axis=2)
-        return of_padded[:, top:, left:][:, : x.shape[1], : x.shape[2]], sum(groups)
+        cotangent = cotangent.reshape(*shape, geometry.groups, -1)
+        of_windows = np.einsum("nhwgo,yxcgo->nhwgcyx", cotangent, factors)
+        of_x = np.bincount(places.ravel(), of_windows.ravel(), 1 + x.size)[1:].reshape(x.shape)
+        return of_x, np.einsum("nhwgcyx,nhwgo->yxcgo", windows, cotangent).reshape(kernel.shape)
 
-    return sum(padded[window(*tap)] @ whole[tap] for tap in taps), gradients
+    outputs = np.einsum("nhwgcyx,yxcgo->nhwgo", windows, factors)
+    return outputs.reshape(*shape, -1), gradients
 
 
 def batch_normalization_error() -> float:
