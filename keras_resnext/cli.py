@@ -24,7 +24,7 @@ except ImportError:
 from keras_resnext import inference, training
 from keras_resnext.checkpoint import Checkpoint, open_checkpoint
 from keras_resnext.data import Dataset, find_images, load_dataset
-from keras_resnext.export import run_export
+from keras_resnext.export import export
 from keras_resnext.files import tolerate_output, write_text
 from keras_resnext.publishing import convert, presets_page, presets_table, push_to_hub
 from keras_resnext.training import RunOptions, Settings
@@ -133,7 +133,7 @@ class Train:
             f"{results['best_validation_accuracy']:.2%}): test accuracy "
             f"{results['test_accuracy_best']:.2%}, top-5 {results['test_top5_accuracy_best']:.2%}. "
             f"Last epoch: test accuracy {results['test_accuracy_last']:.2%}.\n"
-            f"Report: {folder / 'report.md'}. Next: {COMMAND} export {folder}"
+            f"Written to {folder}. Next: {COMMAND} export {folder}"
         )
         return 0
 
@@ -322,20 +322,8 @@ class Export(OfCheckpoint):
         checkpoint = self.open()
         suffix = "" if self.format == "saved_model" else f"-{self.format}"
         output = self.output or Path("saved_models") / f"{_plain(checkpoint.name)}{suffix}"
-        exported = run_export(
-            checkpoint,
-            output,
-            self.format,
-            dataset=self.data.load(checkpoint),
-            how=shlex.join([COMMAND, *sys.argv[1:]]),
-        )
-        print(exported.check)
-        if exported.warm is False:
-            print(
-                "No warm-up requests: they need pip install --no-deps tensorflow-serving-api",
-                file=sys.stderr,
-            )
-        print(f"Exported to {exported.folder}")
+        folder = export(checkpoint, output, self.format, dataset=self.data.load(checkpoint))
+        print(f"Exported to {folder}")
         return 0
 
 

@@ -7,9 +7,9 @@ import sys
 from types import ModuleType
 
 from keras_resnext.export.formats import FORMATS
-from keras_resnext.export.pipeline import Export, ExportError, export, run_export
+from keras_resnext.export.pipeline import ExportError, export
 
-__all__ = ["FORMATS", "Export", "ExportError", "export", "run_export"]
+__all__ = ["FORMATS", "ExportError", "export"]
 
 
 class _Callable(ModuleType):

@@ -1,8 +1,8 @@
 """Formats of an export: one table, and the writers, each in a process of its own.
 
-`python -m keras_resnext.export.formats FORMAT SCRATCH` runs with Keras on the backend that the
-table names. SCRATCH holds network.keras, from pixels to logits, of Keras' own layers alone;
-interface.json; images.npy and calibration.npy; the export goes to SCRATCH/export.
+`python -m keras_resnext.export.formats FORMAT FOLDER` writes to FOLDER, under the backend that the
+table names. Beside FOLDER lie network.keras, from pixels to logits, of Keras' own layers alone;
+images.npy, pixels to calibrate by; labels.txt and preprocessing.json.
 """
 
 import os
@@ -23,7 +23,8 @@ class Format:
     """One format.
 
     Attributes:
-        write: `write(network, folder / file, calibration)`, under `backend`.
+        write: `write(network, folder / file, images)`, under `backend`; images to calibrate by,
+            float32 (N, height, width, 3).
         file: its name in an export; `inference.runtimes.RUNTIMES` says what runs it.
         backend: of Keras, that writes it; None: the active one.
         packages: that writing and verifying need, by the names that Python imports.
@@ -43,7 +44,7 @@ def write_saved_model(network: keras.Model, file: Path, images: np.ndarray) -> N
     """Write a SavedModel: see `saved_model`."""
     from keras_resnext.export.saved_model import write
 
-    write(network, file.parent, file.parents[1])
+    write(network, file.parent, images[0])
 
 
 def write_keras(network: keras.Model, file: Path, images: np.ndarray) -> None:
@@ -186,16 +187,15 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def main(name: str, scratch: Path) -> None:
+def main(name: str, folder: Path) -> None:
     """Write the export of a format."""
     keras.config.set_image_data_format("channels_last")
     from keras_resnext.export.fold import fold_batch_norm
 
-    network = keras.saving.load_model(scratch / "network.keras", compile=False)
-    images = np.load(scratch / "calibration.npy").astype(np.float32)
-    file = scratch / "export" / FORMATS[name].file
-    file.parent.mkdir()
-    FORMATS[name].write(fold_batch_norm(network), file, images)
+    network = keras.saving.load_model(folder.parent / "network.keras", compile=False)
+    images = np.load(folder.parent / "images.npy").astype(np.float32)
+    folder.mkdir()
+    FORMATS[name].write(fold_batch_norm(network), folder / FORMATS[name].file, images)
 
 
 def _end_with_parent() -> None:

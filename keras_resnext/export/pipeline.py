@@ -5,23 +5,23 @@ import json
 import os
 import platform
 import re
-import shutil
+import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_resnext import backend
-from keras_resnext.data import Dataset
-from keras_resnext.data.decoding import image_to_square
-from keras_resnext.data.demo import CLASS_NAMES, load_demo
+from keras_resnext.console import COMMAND, is_command
+from keras_resnext.data import Dataset, image_to_square, load_demo
 from keras_resnext.export.formats import FORMATS, Format
 from keras_resnext.files import to_disk, unfinished
 from keras_resnext.inference.classifier import (
@@ -56,21 +56,6 @@ class ExportError(RuntimeError):
     """An export does not compute what the network does. Nothing was kept."""
 
 
-@dataclass(frozen=True)
-class Export:
-    """An export that has been verified.
-
-    Attributes:
-        folder: PATH/VERSION.
-        check: what was found, in words.
-        warm: whether a SavedModel holds requests to warm a server up; None in other formats.
-    """
-
-    folder: Path
-    check: str
-    warm: bool | None
-
-
 def export(
     source: Source,
     path: str | os.PathLike,
@@ -102,6 +87,7 @@ def export(
 
     Returns:
         `path/VERSION`. It takes float32 (batch, height, width, 3), pixels from 0 to 255, any batch.
+        What was verified is printed.
 
     Raises:
         ValueError: the format is unknown, the model is no classifier of one image, or names or
@@ -114,19 +100,6 @@ def export(
     Example:
         >>> keras_resnext.export(model, "saved_models/flowers", class_names=["daisy", "rose"])
     """
-    return run_export(source, path, format, class_names, preprocessing, dataset).folder
-
-
-def run_export(
-    source: Source,
-    path: str | os.PathLike,
-    format: str = "saved_model",
-    class_names: tuple[str, ...] | None = None,
-    preprocessing: Preprocessing | None = None,
-    dataset: Dataset | Labeled | None = None,
-    how: str = "keras_resnext.export",
-) -> Export:
-    """Export as `export`, and return what was found; the model card quotes `how`."""
     path = Path(path)
     chosen = _check(path, format)
     if dataset is None and chosen.int8:
@@ -139,8 +112,10 @@ def run_export(
     classifier = model_classifier(source, class_names, preprocessing)
     images, labels, calibration = _images(dataset, classifier.preprocessing, chosen.int8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _scratch(path) as scratch:
-        folder = scratch / "export"
+    # Beside `path`, so that what it holds can be moved into place in one step.
+    unique = unfinished(path).name
+    with TemporaryDirectory(prefix=unique, dir=path.parent, ignore_cleanup_errors=True) as name:
+        scratch, folder = Path(name), Path(name, path.name)
         # A GPU may round float32 to fewer digits, and would not be fit to compare with. Elsewhere
         # there is no need, and under PyTorch layers with random states fail to build within.
         with keras.device("cpu:0") if backend.native.accelerators() else nullcontext():
@@ -148,17 +123,27 @@ def run_export(
             expected = _outputs(network.predict_on_batch, images)
         _check_copy(classifier, expected, images)
         network.save(scratch / "network.keras")
-        interface = _write_interface(scratch, classifier, path.name)
-        np.save(scratch / "images.npy", images[:1])
-        np.save(scratch / "calibration.npy", calibration)
-        _write(format, chosen.backend or keras.config.backend(), scratch)
+        np.save(scratch / "images.npy", calibration)
+        activation = "softmax" if classifier.activation == "linear" else classifier.activation
+        described = asdict(classifier.preprocessing) | {"activation": activation}
+        (scratch / PREPROCESSING).write_text(json.dumps(described, indent=2) + "\n")
+        text = "".join(f"{name}\n" for name in classifier.class_names)
+        (scratch / LABELS).write_text(text, encoding="utf-8")
+        _write(format, chosen.backend or keras.config.backend(), folder)
         answers = _answers(folder / chosen.file, chosen, classifier.preprocessing, images)
         if chosen.int8:
             check = check_accuracy(answers[f"{DEFAULT}/logits"], expected, labels)
         else:
-            check = check_answers(answers, expected, interface)
-        warm = _describe(folder, interface, classifier, check, how, format)
-        return Export(_publish(folder, path), check, warm)
+            check = check_answers(answers, expected, classifier.class_names, activation)
+        is_saved_model = format == "saved_model"
+        extra = folder / "assets.extra" if is_saved_model else folder  # assets has the labels
+        for file in (PREPROCESSING,) if is_saved_model else (PREPROCESSING, LABELS):
+            os.replace(scratch / file, extra / file)
+        (extra / "model_card.md").write_text(_card(classifier, path.name, format, check), "utf-8")
+        print(check)
+        if is_saved_model and not (extra / "tf_serving_warmup_requests").exists():
+            print("No warm-up requests: they need pip install --no-deps tensorflow-serving-api")
+        return _publish(folder, path)
 
 
 def _check(path: Path, format: str) -> Format:
@@ -185,9 +170,9 @@ def _images(
     if dataset is None:
         from PIL import Image
 
-        made = load_demo(1, 1, -(-IMAGES // len(CLASS_NAMES))).test.images
-        squares = [image_to_square(Image.fromarray(image), preprocessing) for image in made]
-        return np.stack([np.asarray(square) for square in squares]), np.zeros(len(made)), made[:0]
+        made = (Image.fromarray(image) for image in load_demo(1, 1, 6).test.images)
+        squares = np.stack([np.asarray(image_to_square(image, preprocessing)) for image in made])
+        dataset = squares, np.zeros(len(squares))
     if isinstance(dataset, Dataset):
         test = dataset.test.images, dataset.test.labels
         train = dataset.train.images if len(dataset.train) else test[0]
@@ -206,17 +191,6 @@ def _images(
 
 def _spread(count: int, wanted: int) -> np.ndarray:
     return np.linspace(0, count - 1, min(wanted, count)).astype(int)
-
-
-@contextmanager
-def _scratch(path: Path) -> Iterator[Path]:
-    """Yield a folder beside `path`, so that what it holds can be moved into place in one step."""
-    folder = unfinished(path)
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def pixels_network(classifier: Classifier) -> keras.Model:
@@ -262,10 +236,14 @@ def pixels_network(classifier: Classifier) -> keras.Model:
     return rebuild_flat(keras.Model(images, network(pixels), name=model.name))
 
 
+def _batches(images: np.ndarray) -> list[np.ndarray]:
+    """One image first and then the rest: a batch may have any size."""
+    return [images[:1], *(images[i : i + BATCH] for i in range(1, len(images), BATCH))]
+
+
 def _outputs(compute: Any, images: np.ndarray) -> np.ndarray:
-    """Compute one image first and then the rest: a batch may have any size."""
-    batches = [images[:1], *(images[i : i + BATCH] for i in range(1, len(images), BATCH))]
-    return np.concatenate([keras.ops.convert_to_numpy(compute(batch)) for batch in batches])
+    outputs = [keras.ops.convert_to_numpy(compute(batch)) for batch in _batches(images)]
+    return np.concatenate(outputs)
 
 
 def _check_copy(classifier: Classifier, expected: np.ndarray, images: np.ndarray) -> None:
@@ -273,72 +251,46 @@ def _check_copy(classifier: Classifier, expected: np.ndarray, images: np.ndarray
     own = _outputs(classifier.compute, images)
     if classifier.activation in ("softmax", "sigmoid"):
         expected = probabilities(expected, classifier.activation)
-    layers = classifier.model._flatten_layers()  # type: ignore[union-attr]
+    layers = classifier.model._flatten_layers()
     exact = {layer.compute_dtype for layer in layers} == {"float32"}
     exact = exact and not backend.native.accelerators()
     _compare({"outputs": (own, expected)}, TOLERANCE if exact else ROUNDED)
 
 
-def _write_interface(scratch: Path, classifier: Classifier, name: str) -> dict[str, Any]:
-    activation = classifier.activation
-    interface = {
-        "name": name,
-        "class_names": classifier.class_names,
-        "preprocessing": asdict(classifier.preprocessing),
-        "activation": "softmax" if activation == "linear" else activation,
-    }
-    (scratch / "interface.json").write_text(json.dumps(interface), encoding="utf-8")
-    return interface
-
-
-def _write(format: str, backend_name: str, scratch: Path) -> None:
+def _write(format: str, backend_name: str, folder: Path) -> None:
     """Write in a process that ends with this one: a pipe to it closes when this one is killed."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "keras_resnext.export.formats", format, scratch.absolute()],
-        env=child_environment(KERAS_BACKEND=backend_name, PYTHONPATH=_python_path()),
+    with subprocess.Popen(
+        [sys.executable, "-m", "keras_resnext.export.formats", format, folder.absolute()],
+        env=child_environment(KERAS_BACKEND=backend_name, PYTHONPATH=os.pathsep.join(sys.path)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-    )
-    try:
+    ) as process:
         assert process.stdout
         log = process.stdout.read().decode(errors="replace")
-        if status := process.wait():
-            print(log, file=sys.stderr)
-            raise RuntimeError(f"writing {format} failed with status {status}; its error is above")
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _python_path() -> str:
-    package = str(Path(__file__).parents[2])
-    return os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+        status = process.wait()
+    if status:
+        print(log, file=sys.stderr)
+        raise RuntimeError(f"writing {format} failed with status {status}; its error is above")
 
 
 def _answers(
     file: Path, chosen: Format, preprocessing: Preprocessing, images: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Run an export without Keras and this package; a SavedModel by all its signatures."""
-    environment = {"KERAS_BACKEND": chosen.backend or keras.config.backend()}
     found = []
-    with run_exported(file, trusted=True, **environment) as run:
-        for batch in (images[:1], *np.split(images[1:], range(BATCH, len(images) - 1, BATCH))):
+    name = chosen.backend or keras.config.backend()
+    with run_exported(file, trusted=True, KERAS_BACKEND=name) as run:
+        for batch in _batches(images):
             request = {DEFAULT: batch}
-            if chosen.file == "saved_model.pb":
-                request |= {"serve_uint8": batch, "serve_bytes": framed(batch, preprocessing)}
-            if len(batch):
-                found.append(run(request))
+            if file.name == "saved_model.pb":
+                request |= {"serve_uint8": batch, "serve_bytes": _framed(batch, preprocessing)}
+            found.append(run(request))
     return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
 
 
-def framed(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-    """Return images with a black frame, which preprocessing cuts off, leaving them as they were.
-
-    Args:
-        images: uint8 (batch, image_size, image_size, 3).
-        preprocessing: by which they come out unchanged.
-    """
+def _framed(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """Give images a black frame that preprocessing cuts off again."""
     margin = preprocessing.resize_size - preprocessing.image_size
     before = round(margin / 2)  # as the crop rounds
     sides = (before, margin - before)
@@ -346,14 +298,18 @@ def framed(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
 
 
 def check_answers(
-    answers: Mapping[str, np.ndarray], logits: np.ndarray, interface: Mapping[str, Any]
+    answers: Mapping[str, np.ndarray],
+    logits: np.ndarray,
+    class_names: tuple[str, ...],
+    activation: str,
 ) -> str:
-    """Compare what an export answered with the network's logits, (batch, classes).
+    """Compare what an export answered with the network's logits, float32 (batch, classes).
 
     Args:
         answers: of each signature by `SIGNATURE/OUTPUT`, for the same images.
-        logits: float32 (batch, classes), the network's own.
-        interface: class names, and the activation.
+        logits: the network's own.
+        class_names: by label.
+        activation: from logits to scores.
 
     Returns:
         The largest differences, in words.
@@ -361,25 +317,21 @@ def check_answers(
     Raises:
         ExportError: one exceeds its bound, or is not a number.
     """
-    scores = probabilities(logits, interface["activation"])
-    pairs = {}
-    for name, found in answers.items():
-        kind = name.partition("/")[2]
-        if kind in ("logits", "probabilities"):
-            pairs[name] = found, logits if kind == "logits" else scores
+    scores = probabilities(logits, activation)
+    wanted = {"logits": logits, "probabilities": scores}
+    pairs = {
+        name: (found, wanted[kind])
+        for name, found in answers.items()
+        if (kind := name.partition("/")[2]) in wanted
+    }
     if (named := answers.get("serve_bytes/classes")) is not None:
-        names = np.array([name.encode() for name in interface["class_names"]])
         best = np.sort(scores)[:, ::-1][:, : named.shape[1]]
-        # Of several classes of one name (ImageNet has two cranes) the one that is meant.
-        nearest = [
-            [
-                min(row[names == name], key=lambda score: abs(score - wanted))
-                for name, wanted in each
-            ]
-            for row, each in zip(scores, map(zip, named, best), strict=True)
-        ]
         pairs["serve_bytes/scores"] = answers["serve_bytes/scores"], best
-        pairs["serve_bytes/classes"] = np.array(nearest), best
+        # A class of that name has that score: which one, equal scores and names (ImageNet has two
+        # cranes) leave open.
+        names = np.array([name.encode() for name in class_names])
+        off = np.where(names == named[..., None], abs(scores[:, None] - best[..., None]), np.inf)
+        pairs["serve_bytes/classes"] = off.min(axis=-1), np.zeros(1)
     differences = _compare(pairs, TOLERANCE)
     largest = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
     return f"largest differences from the trained network on {len(logits)} images: {largest}"
@@ -421,39 +373,17 @@ def _compare(
     return differences
 
 
-def _describe(
-    folder: Path,
-    interface: Mapping[str, Any],
-    classifier: Classifier,
-    check: str,
-    how: str,
-    format: str,
-) -> bool | None:
-    """Write what people and programs need to know beside the model; where a SavedModel has room."""
-    is_saved_model = (folder / "saved_model.pb").exists()
-    extra = folder / "assets.extra" if is_saved_model else folder
-    if not is_saved_model:
-        text = "".join(f"{name}\n" for name in interface["class_names"])
-        (folder / LABELS).write_text(text, encoding="utf-8")
-    values = interface["preprocessing"] | {"activation": interface["activation"]}
-    (extra / PREPROCESSING).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+def _card(classifier: Classifier, name: str, format: str, check: str) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in backend.versions().items())
-    made = (
-        f"`{how}`, as {format}, under {keras.config.backend()}; Python "
+    command = shlex.join([COMMAND, *sys.argv[1:]]) if is_command() else "keras_resnext.export"
+    how = (
+        f"`{command}`, as {format}, under {keras.config.backend()}; Python "
         f"{platform.python_version()}, {versions}. Batch normalization is folded into the "
         f"convolutions. Run without Keras, {check}."
     )
     if classifier.checkpoint:
-        card = model_card(classifier.checkpoint, how=made)
-    else:
-        card = _short_card(classifier, interface["name"], made)
-    (extra / "model_card.md").write_text(card, encoding="utf-8")
-    return (extra / "tf_serving_warmup_requests").exists() if is_saved_model else None
-
-
-def _short_card(classifier: Classifier, name: str, how: str) -> str:
-    model, size = classifier.model, classifier.preprocessing.image_size
-    assert model is not None
+        return model_card(classifier.checkpoint, how=how)
+    size, model = classifier.preprocessing.image_size, classifier.model
     return f"""# {name}
 
 {model.name}, {model.count_params():,} parameters, {len(classifier.class_names)} classes

@@ -1,7 +1,6 @@
 """A SavedModel that every TensorFlow Serving runs; written under TensorFlow."""
 
 import json
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnext.export.decoding import decode
+from keras_resnext.inference.exported import LABELS, PREPROCESSING
 from keras_resnext.inference.network import rebuild_flat
 from keras_resnext.preprocessing import Preprocessing
 
@@ -46,24 +46,20 @@ def without_xla(network: keras.Model) -> keras.Model:
     )
 
 
-def write(network: keras.Model, folder: Path, scratch: Path) -> None:
+def write(network: keras.Model, folder: Path, image: np.ndarray) -> None:
     """Write a SavedModel, with requests to warm it up where tensorflow-serving-api is installed.
 
     Args:
         network: from pixels, float32 (batch, size, size, 3), channels last, to logits; folded.
-        folder: to write to.
-        scratch: holds interface.json (class_names, preprocessing, activation, name) and images.npy.
+        folder: to write to, of the served model's name; beside it lie the labels and the
+            preprocessing.
+        image: pixels to warm up by, float32 (size, size, 3).
     """
-    interface = json.loads((scratch / "interface.json").read_text(encoding="utf-8"))
-    with tempfile.TemporaryDirectory() as temporary:
-        labels = Path(temporary) / "labels.txt"
-        text = "".join(f"{name}\n" for name in interface["class_names"])
-        labels.write_text(text, encoding="utf-8")
-        served = Served(network, interface, labels)
-        tf.saved_model.save(served, str(folder), signatures=served.signatures())
+    served = Served(network, folder.parent)
+    tf.saved_model.save(served, str(folder), signatures=served.signatures())
     (folder / WARM_UP.parent).mkdir()
     with suppress(ImportError):
-        _write_warm_up(folder / WARM_UP, np.load(scratch / "images.npy")[0], interface["name"])
+        _write_warm_up(folder / WARM_UP, image, folder.name)
 
 
 class Served(tf.Module):
@@ -71,18 +67,18 @@ class Served(tf.Module):
 
     Args:
         network: as `write` takes it.
-        interface: likewise, read.
-        labels: a file of class names, copied to the SavedModel's assets.
+        described: folder of the labels, copied to the SavedModel's assets, and the preprocessing.
     """
 
-    def __init__(self, network: keras.Model, interface: dict, labels: Path):
+    def __init__(self, network: keras.Model, described: Path):
         super().__init__()
         self._network = frozen(network)
-        self._preprocessing = Preprocessing.from_dict(interface["preprocessing"])
+        values = json.loads((described / PREPROCESSING).read_text())
         known = {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid}
-        self._to_probabilities = known.get(interface["activation"], tf.identity)
-        self._class_names = interface["class_names"]
-        self._labels = tf.saved_model.Asset(str(labels))
+        self._to_probabilities = known.get(values.pop("activation"), tf.identity)
+        self._preprocessing = Preprocessing.from_dict(values)
+        self._class_names = (described / LABELS).read_text(encoding="utf-8").splitlines()
+        self._labels = tf.saved_model.Asset(str(described / LABELS))
 
     def signatures(self) -> dict[str, Callable]:
         """Return the signatures by name, with what each takes."""
@@ -150,10 +146,11 @@ def _write_warm_up(file: Path, image: np.ndarray, name: str) -> None:
     """
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+    pixels = image.astype(np.uint8)
     inputs = {
-        "serving_default": ("images", image[None].astype(np.float32)),
-        "serve_uint8": ("images", image[None]),
-        "serve_bytes": ("image_bytes", [tf.io.encode_png(image).numpy()]),
+        "serving_default": ("images", image[None]),
+        "serve_uint8": ("images", pixels[None]),
+        "serve_bytes": ("image_bytes", [tf.io.encode_png(pixels).numpy()]),
     }
     with tf.io.TFRecordWriter(str(file)) as writer:
         for signature, (argument, value) in inputs.items():

@@ -17,7 +17,7 @@ import keras_resnext
 from keras_resnext import ResNeXt, backend, files
 from keras_resnext.checkpoint import write_checkpoint
 from keras_resnext.data.demo import load_demo
-from keras_resnext.export import FORMATS, ExportError, pipeline, run_export
+from keras_resnext.export import FORMATS, ExportError, pipeline
 from keras_resnext.export.pipeline import check_accuracy, check_answers
 from keras_resnext.inference import predict
 from keras_resnext.preprocessing import Preprocessing
@@ -79,7 +79,9 @@ def test_a_users_model_answers_alike_once_exported(
         predict(saved_models / name, images[:1])
 
 
-def test_a_checkpoint_is_exported_with_its_preprocessing_and_card(images, tmp_path):
+def test_a_checkpoint_is_exported_with_its_preprocessing_and_card(
+    images, tmp_path, monkeypatch, capsys
+):
     model = randomize(ResNeXt((1, 1), cardinality=2, input_shape=(32, 32, 3), classes=3))
     preprocessing = Preprocessing(32, 40, "bilinear", (110, 120, 130), (50, 60, 70))
     write_checkpoint(
@@ -90,11 +92,13 @@ def test_a_checkpoint_is_exported_with_its_preprocessing_and_card(images, tmp_pa
         license="CC-BY-4.0",
         accuracy={"test top-1": 0.625},
     )
-    exported = run_export(tmp_path / "run", tmp_path / "mine", "keras", how="typed")
-    assert "on 72 images: serving_default/logits" in exported.check
-    card = (exported.folder / "model_card.md").read_text()
-    assert all(text in card for text in ("62.5", "CC-BY-4.0".lower(), "`typed`", "on 72 images"))
-    plain = keras.saving.load_model(exported.folder / "model.keras", compile=False)
+    monkeypatch.setattr(sys, "argv", ["keras-resnext", "export", "a run"])
+    folder = keras_resnext.export(tmp_path / "run", tmp_path / "mine", "keras")
+    card = (folder / "model_card.md").read_text()
+    assert capsys.readouterr().out.strip() in card
+    for text in ("62.5", "CC-BY-4.0".lower(), "`keras-resnext export 'a run'`", "64 images: serv"):
+        assert text in card
+    plain = keras.saving.load_model(folder / "model.keras", compile=False)
     layers = list(plain._flatten_layers(include_self=False))
     assert {type(layer).__module__.split(".")[0] for layer in layers} == {"keras"}
     assert not [x for x in layers if isinstance(x, keras.layers.BatchNormalization)]
@@ -104,31 +108,29 @@ def test_a_checkpoint_is_exported_with_its_preprocessing_and_card(images, tmp_pa
     np.testing.assert_allclose(keras.ops.convert_to_numpy(found), own, atol=1e-5)
 
 
-INTERFACE = {"class_names": NAMES, "activation": "softmax"}
 LOGITS = np.array([[5, 1, 0], [0, 5, 1]], np.float32)
 
 
 @pytest.mark.parametrize("value", [6e-4, np.nan])
 def test_one_wrong_answer_is_found(value):
     answers = {"serving_default/logits": LOGITS.copy()}
-    assert "on 2 images: serving_default/logits 0.0e+00" in check_answers(
-        answers, LOGITS, INTERFACE
-    )
+    check = check_answers(answers, LOGITS, NAMES, "softmax")
+    assert "on 2 images: serving_default/logits 0.0e+00" in check
     answers["serving_default/logits"][1, 2] += value
     with pytest.raises(ExportError, match=r"logits differ by .* \(bound 5\.0e-04\). Nothing was"):
-        check_answers(answers, LOGITS, INTERFACE)
+        check_answers(answers, LOGITS, NAMES, "softmax")
 
 
 def test_a_wrong_name_is_found():
     scores = np.sort(np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True))[:, ::-1]
     names = np.array([[b"one", b"two", b"three"], [b"two", b"three", b"one"]])
     answers = {"serve_bytes/scores": scores, "serve_bytes/classes": names}
-    check_answers(answers, LOGITS, INTERFACE)
+    check_answers(answers, LOGITS, NAMES, "softmax")
     names[0, :2] = names[0, 1::-1]
     with pytest.raises(ExportError, match="serve_bytes/classes differ"):
-        check_answers(answers, LOGITS, INTERFACE)
+        check_answers(answers, LOGITS, NAMES, "softmax")
     names[:] = [[b"crane", b"crane", b"three"], [b"crane", b"three", b"crane"]]
-    check_answers(answers, LOGITS, INTERFACE | {"class_names": ("crane", "crane", "three")})
+    check_answers(answers, LOGITS, ("crane", "crane", "three"), "softmax")
 
 
 @pytest.mark.parametrize("value", [100, np.nan])
@@ -147,9 +149,9 @@ def answers(monkeypatch):
     """Answer in place of the processes."""
     given = {}
 
-    def write(name, backend_name, scratch):
-        (scratch / "export").mkdir()
-        given["network"] = keras.saving.load_model(scratch / "network.keras", compile=False)
+    def write(name, backend_name, folder):
+        folder.mkdir()
+        given["network"] = keras.saving.load_model(folder.parent / "network.keras", compile=False)
 
     def run(file, chosen, preprocessing, images):
         logits = given["network"].predict(images.astype(np.float32), verbose=0)
@@ -292,12 +294,12 @@ def test_of_a_killed_export_nothing_is_left_for_long(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_int8_needs_no_more_than_a_data_set(answers, tmp_path, monkeypatch):
+def test_int8_needs_no_more_than_a_data_set(answers, tmp_path, capsys):
     demo = load_demo(2, 1, 1)
     model = keras.Sequential(
         [keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(12)]
     )
-    exported = run_export(model, tmp_path / "mine", "litert-int8", dataset=demo)
-    assert "accuracy on 12 test images" in exported.check
-    labels = (exported.folder / "labels.txt").read_text().splitlines()
+    folder = keras_resnext.export(model, tmp_path / "mine", "litert-int8", dataset=demo)
+    assert "accuracy on 12 test images" in capsys.readouterr().out
+    labels = (folder / "labels.txt").read_text().splitlines()
     assert tuple(labels) == demo.class_names

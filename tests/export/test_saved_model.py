@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import keras_resnext
 from keras_resnext import backend
 from keras_resnext.data import image_to_square
-from keras_resnext.export import run_export
 from keras_resnext.inference import runtimes
 from keras_resnext.inference.exported import run_exported
 from keras_resnext.preprocessing import Preprocessing
@@ -37,7 +37,7 @@ RUNTIMES = Path(runtimes.__file__)
 @pytest.fixture(scope="module")
 def exported(trained, tmp_path_factory):
     path = tmp_path_factory.mktemp("saved_models") / "tiny"
-    return run_export(trained, path, class_names=NAMES, preprocessing=PREPROCESSING)
+    return keras_resnext.export(trained, path, class_names=NAMES, preprocessing=PREPROCESSING)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def own(trained, images):
 
 @pytest.fixture(scope="module")
 def graph(exported):
-    contents = (exported.folder / "saved_model.pb").read_bytes()
+    contents = (exported / "saved_model.pb").read_bytes()
     (meta_graph,) = SavedModel.FromString(contents).meta_graphs
     return meta_graph.graph_def
 
@@ -61,12 +61,12 @@ def test_nothing_needs_xla_and_weights_are_constants_stored_once(graph, exported
     # TensorFlow keeps the path of an asset in a variable.
     variables = [node for node in nodes if node.op == "VarHandleOp"]
     assert {node.attr["dtype"].type for node in variables} == {tf.string.as_datatype_enum}
-    size = (exported.folder / "saved_model.pb").stat().st_size
+    size = (exported / "saved_model.pb").stat().st_size
     assert size < 4 * 1.2 * trained.count_params() + 300_000
 
 
 def test_a_convolution_and_its_bias_are_not_fused_where_that_refuses_groups(exported, images):
-    file = exported.folder / "saved_model.pb"
+    file = exported / "saved_model.pb"
     with run_exported(file, trusted=True, TF_ENABLE_ONEDNN_OPTS="0") as run:
         found = run(dict.fromkeys(("serving_default", "serve_uint8"), images[:2]))
     assert len(found) == 4
@@ -91,7 +91,7 @@ def test_what_plain_keras_exports_fails_where_this_runs(tmp_path):
 @pytest.fixture(scope="module")
 def server(exported):
     process = subprocess.Popen(
-        [sys.executable, "-P", Path(__file__).with_name("server.py"), exported.folder, "tiny"],
+        [sys.executable, "-P", Path(__file__).with_name("server.py"), exported, "tiny"],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -118,9 +118,8 @@ def b64(*files):
     return {"signature_name": "serve_bytes", "instances": instances}
 
 
-def test_warm_up_requests_of_every_signature_are_replayed(server, exported):
+def test_warm_up_requests_of_every_signature_are_replayed(server):
     pytest.importorskip("tensorflow_serving", reason="it has the messages")
-    assert exported.warm
     assert server.replayed == 3
 
 
