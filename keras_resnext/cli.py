@@ -175,7 +175,7 @@ class Train:
 class Evaluate(OfCheckpoint):
     """Measure a network: top-1, top-5, precision, recall and F1 of each class, confusion matrix.
 
-    Prints the tables and writes report.json, classes.csv and confusion.png.
+    Prints the tables and writes report.json and confusion.png.
     """
 
     data: DataOptions = field(default_factory=DataOptions)
@@ -199,10 +199,9 @@ class Evaluate(OfCheckpoint):
         folder = self.output_dir or _folder(checkpoint) / "evaluation" / self.split
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "report.json", inference.report_as_json(report))
-        write_text(folder / "classes.csv", inference.report_as_csv(report))
         inference.draw_confusion(report, folder / "confusion.png")
         print(inference.report_as_text(report))
-        print(f"\nWritten to {folder}: report.json, classes.csv, confusion.png")
+        print(f"\nWritten to {folder}: report.json, confusion.png")
         return 0
 
 
@@ -270,26 +269,22 @@ class Explain(OfImages):
         """Explain and write."""
         if self.classes and self.top > 1:
             raise ValueError(f"--top: the classes are named, got {self.top}; leave one of them out")
-        if not 1 <= max(self.top, len(self.classes)) <= inference.MOST_CLASSES:
-            raise ValueError(f"--top: must be 1 to {inference.MOST_CLASSES}, got {self.top}")
+        if self.top < 1:
+            raise ValueError(f"--top: must be 1 or more, got {self.top}")
         paths = self.paths()
         checkpoint = self.open()
         folder = self.output_dir or _folder(checkpoint) / "explanations"
         files = inference.explanation_files(paths, folder)
         folder.mkdir(parents=True, exist_ok=True)
         unreadable: dict[Path, str] = {}
-        explained = inference.explain(
-            checkpoint, paths, self.classes, self.top, self.stage, self.batch_size
-        )
-        for batch in explained:
-            for explanation in batch.explanations:
-                path = explanation.prediction.path
-                assert path is not None  # it comes from a file
-                inference.draw_explanation(explanation, files[path])
-                found = ", ".join(
-                    f"{name} {share:.2%}" for _, name, share in explanation.prediction.guesses
-                )
-                print(f"{path}: {found}; written to {files[path]}")
+        grad_cam = inference.GradCAM(checkpoint, self.stage)
+        for batch in inference.explain(grad_cam, paths, self.classes, self.top, self.batch_size):
+            for explained in batch.predictions:
+                assert explained.path  # it comes from a file
+                file = files[explained.path]
+                inference.draw_explanation(explained, file)
+                found = ", ".join(f"{name} {share:.2%}" for _, name, share in explained.guesses)
+                print(f"{explained.path}: {found}; written to {file}")
             unreadable |= batch.unreadable
         return _skipped(unreadable, len(paths))
 

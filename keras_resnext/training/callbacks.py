@@ -174,8 +174,8 @@ class KeepRun(keras.callbacks.Callback):
         self._count_seconds()
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
         row["learning_rate"] = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        row["seconds"] = round(sum(progress.seconds.values()), 3)
-        row["backend"] = " + ".join(progress.seconds)  # several, if another one continued it
+        row["seconds"] = round(progress.seconds, 3)
+        row["backend"] = backend.NAME
         row["device"] = backend.device()
         row["version"] = backend.versions().get("keras-resnext", "")
         progress.history.append(row)
@@ -183,7 +183,7 @@ class KeepRun(keras.callbacks.Callback):
         if row["val_accuracy"] > progress.best_accuracy:  # the first of equals
             progress.best_accuracy, progress.best_epoch = row["val_accuracy"], epoch + 1
             names.append("model.safetensors")
-        progress.epoch, progress.step, progress.metrics, progress.seconds = epoch + 1, 0, [], {}
+        progress.epoch, progress.step, progress.metrics, progress.seconds = epoch + 1, 0, [], 0.0
         with averaged(self.model):
             if self.checkpoints.replicas.is_chief:
                 with alone():
@@ -196,8 +196,7 @@ class KeepRun(keras.callbacks.Callback):
 
     def _count_seconds(self):
         now = time.monotonic()
-        seconds = self.progress.seconds
-        seconds[backend.NAME] = seconds.get(backend.NAME, 0.0) + now - self._since
+        self.progress.seconds += now - self._since
         self._since = now
 
     def _stop_if_asked(self):

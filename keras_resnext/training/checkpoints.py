@@ -18,7 +18,7 @@ from keras_resnext.files import write_bytes
 from keras_resnext.training.optimizer import build_optimizer
 from keras_resnext.training.replicas import check_same, largest
 
-FORMAT = "3"
+FORMAT = "4"
 Row = dict[str, float | str]
 
 
@@ -41,7 +41,7 @@ class Progress:
         best_accuracy: that accuracy.
         history: one row per epoch, as `history.csv` has it.
         metrics: state of the running loss and accuracy of the epoch under way.
-        seconds: time that the epoch under way has taken so far, by backend.
+        seconds: time that the epoch under way has taken so far.
     """
 
     epoch: int = 0
@@ -50,7 +50,7 @@ class Progress:
     best_accuracy: float = -1.0
     history: list[Row] = field(default_factory=list)
     metrics: list[float] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 class Checkpoints:

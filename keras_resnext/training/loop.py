@@ -36,13 +36,14 @@ from keras_resnext.training.network import (
     training_batches,
 )
 from keras_resnext.training.optimizer import ValidateAverages
+from keras_resnext.training.plots import draw_curves
 from keras_resnext.training.run import RunError, RunOptions
 from keras_resnext.training.settings import Settings
 from keras_resnext.weights.files import without_values
 
 
 def train(settings: Settings, folder: Path, options: RunOptions) -> dict:
-    """Train a network; `folder` becomes a checkpoint with history, curves, report and results.
+    """Train a network; `folder` becomes a checkpoint with history, curves and results.
 
     Args:
         settings: what decides the outcome.
@@ -71,8 +72,6 @@ def train(settings: Settings, folder: Path, options: RunOptions) -> dict:
         print(f"Note: {sentence}.")
     with run.held(folder) if replicas.is_chief else nullcontext():
         initial = origin(settings, folder)
-        if initial is not None and not options.resume:
-            initial.weights()  # before the data set, which may take long to load
         dataset = data.load_dataset(
             settings.data.dataset, settings.data.data_dir, preprocessing(settings, initial)
         )
@@ -125,7 +124,7 @@ def _fit(
 
     def report(progress: Progress) -> None:
         run.write_history(folder, progress.history)
-        run.write_report(folder)
+        draw_curves({folder.resolve().name: progress.history}, folder / "curves.png")
 
     with Interruption(replicas) as interruption:
         images, every = settings.data.batch_size, options.checkpoint_every
@@ -177,7 +176,6 @@ def _finish(
         **accuracies,
         "parameters": model.count_params(),
         "seconds": round(sum(float(row["seconds"]) for row in progress.history), 1),
-        "backends": run.by_backend(progress.history),
         "replicas": replicas.count,
         "processes": replicas.process_count,
         "environment": backend.environment(),
@@ -185,9 +183,7 @@ def _finish(
     if replicas.is_chief:
         best = {f"{dataset.name} top-1": top1, f"{dataset.name} top-5": top5}
         write_config(folder, dataclasses.replace(open_checkpoint(folder), accuracy=best))
-        run.write_history(folder, progress.history)
         write_json(folder / "results.json", results)
-        run.write_report(folder)
     return results
 
 

@@ -1,7 +1,6 @@
 """Stochastic gradient descent as PyTorch computes it, its learning rates, and averaged weights."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,12 +11,10 @@ from keras.optimizers import schedules
 
 from keras_resnext.training.settings import Settings
 
-STAGE = re.compile(r"stage(\d+)_")  # as `blocks` names layers
-
 
 @keras.saving.register_keras_serializable(package="keras_resnext")
 class CoupledSGD(keras.optimizers.SGD):
-    """SGD with weight decay and momentum as in `torch.optim.SGD`, and learning rates per stage.
+    """SGD with weight decay and momentum as in `torch.optim.SGD`, and two learning rates.
 
     For a weight `w` with gradient `g`:
 
@@ -38,16 +35,13 @@ class CoupledSGD(keras.optimizers.SGD):
         nesterov: whether to use Nesterov momentum.
         coupled_weight_decay: 0 or more; every trainable weight decays, as in PyTorch.
         backbone_rate: learning rate of all weights outside of `head`, relative to `learning_rate`.
-        layer_decay: factor on a stage's rate for each stage from it to `head`, itself included.
-            timm's `layer_decay` counts blocks; its coarse groups are these.
         frozen_steps: steps at the beginning in which only `head` learns. The other weights gather
             no momentum and do not decay; moving statistics of batch normalization follow the data.
         head: name of the layer that learns at the full rate from the beginning.
         **kwargs: as of `keras.optimizers.SGD`.
 
     Raises:
-        ValueError: `coupled_weight_decay`, `backbone_rate`, `layer_decay` or `frozen_steps` is
-            negative.
+        ValueError: `coupled_weight_decay`, `backbone_rate` or `frozen_steps` is negative.
     """
 
     def __init__(
@@ -57,7 +51,6 @@ class CoupledSGD(keras.optimizers.SGD):
         nesterov: bool = False,
         coupled_weight_decay: float = 0.0,
         backbone_rate: float = 1.0,
-        layer_decay: float = 1.0,
         frozen_steps: int = 0,
         head: str = "predictions",
         **kwargs,
@@ -65,17 +58,16 @@ class CoupledSGD(keras.optimizers.SGD):
         super().__init__(learning_rate, momentum=momentum, nesterov=nesterov, **kwargs)
         self.coupled_weight_decay = coupled_weight_decay
         self.backbone_rate = backbone_rate
-        self.layer_decay = layer_decay
         self.frozen_steps = frozen_steps
         self.head = head
-        for name in ("coupled_weight_decay", "backbone_rate", "layer_decay", "frozen_steps"):
+        for name in ("coupled_weight_decay", "backbone_rate", "frozen_steps"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}: expected 0 or more, got {getattr(self, name)!r}")
 
     def build(self, variables):
-        """Make the momentum buffers, and note how far from the head each weight is."""
+        """Make the momentum buffers, and note which weights are the head's."""
         if not self.built:
-            self._distances = _stages_to_head([v.path for v in variables], self.head)
+            self._in_head = [self.head in variable.path.split("/") for variable in variables]
         super().build(variables)
 
     def update_step(self, gradient, variable, learning_rate):
@@ -85,8 +77,8 @@ class CoupledSGD(keras.optimizers.SGD):
         if self.coupled_weight_decay:
             gradient = gradient + self.coupled_weight_decay * ops.convert_to_tensor(variable)
         index = self._get_variable_index(variable)
-        if distance := self._distances[index]:
-            learning_rate = learning_rate * self.backbone_rate * self.layer_decay**distance
+        if not self._in_head[index]:
+            learning_rate = learning_rate * self.backbone_rate
             if self.frozen_steps:
                 thawed = ops.cast(self._iterations >= self.frozen_steps, variable.dtype)
                 gradient = gradient * thawed
@@ -102,18 +94,8 @@ class CoupledSGD(keras.optimizers.SGD):
 
     def get_config(self):
         """The arguments that make this optimizer again."""
-        names = ("coupled_weight_decay", "backbone_rate", "layer_decay", "frozen_steps", "head")
+        names = ("coupled_weight_decay", "backbone_rate", "frozen_steps", "head")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
-
-
-def _stages_to_head(paths: Sequence[str], head: str) -> list[int]:
-    """Count from each weight to the head: 0 for its own, 1 in the last stage, most in the stem."""
-    stages = [int(found[1]) if (found := STAGE.match(path)) else 0 for path in paths]
-    after = max(stages, default=0) + 1
-    return [
-        0 if head in path.split("/") else after - stage
-        for path, stage in zip(paths, stages, strict=True)
-    ]
 
 
 def build_optimizer(model: keras.Model) -> None:
@@ -142,7 +124,6 @@ def optimizer(settings: Settings, steps_per_epoch: int) -> keras.optimizers.Opti
         **arguments,
         coupled_weight_decay=own.weight_decay,
         backbone_rate=own.backbone_rate,
-        layer_decay=own.layer_decay,
         frozen_steps=round(settings.schedule.frozen_epochs * steps_per_epoch),
     )
 

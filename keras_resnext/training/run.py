@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import re
-import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,9 +19,17 @@ from keras_resnext.training.plots import draw_curves
 from keras_resnext.training.settings import FREE, Count, Folder, Settings, checked, option
 
 SETTINGS_FILE = "settings.toml"
-REPORT_FILE = "report.md"
 RUN_NAME = re.compile(r"\w[\w.,+=@ -]{0,99}")
-TEXTS = ("backend", "device", "version")  # of history.csv; the rest are numbers
+TEXTS = ("backend", "device", "version")  # columns of history.csv
+NUMBERS = (
+    "epoch",
+    "loss",
+    "accuracy",
+    "val_loss",
+    "val_accuracy",
+    "learning_rate",
+    "seconds",
+)
 REACHED = ("test_accuracy_best", "test_accuracy_last", "parameters")  # of results.json
 
 
@@ -179,47 +186,21 @@ def write_history(folder: Path, history: Sequence[Row]) -> None:
     write_text(folder / "history.csv", text.getvalue())
 
 
-def by_backend(history: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    """Epochs, seconds, devices and package versions of a history, by backend."""
-    found: dict[str, dict[str, Any]] = {}
-    for row in history:
-        entry = found.setdefault(
-            str(row["backend"]), {"epochs": 0, "seconds": 0.0, "devices": [], "versions": []}
-        )
-        entry["epochs"] += 1
-        entry["seconds"] = round(entry["seconds"] + float(row["seconds"]), 1)
-        for name in ("device", "version"):
-            if row[name] not in entry[f"{name}s"]:
-                entry[f"{name}s"].append(row[name])
-    return found
-
-
 @dataclass(frozen=True)
 class Run:
     """A run, finished or not.
 
     Attributes:
-        folder: of the run.
         settings: as `settings.toml` has them.
-        history: one row per epoch: epoch (from 1), loss, accuracy, val_loss, val_accuracy (as
-            fractions), learning_rate (as the epoch ends), seconds (validation included), backend,
-            device and version of this package.
+        history: one row per epoch, as `history.csv` has them: epoch (from 1), loss, accuracy,
+            val_loss, val_accuracy (as fractions), learning_rate (as the epoch ends), seconds
+            (validation included), backend, device and version of this package.
         results: as `results.json` has them; empty while the run is not finished.
     """
 
-    folder: Path
     settings: Settings
     history: list[Row]
     results: dict[str, Any]
-
-    @property
-    def best(self) -> Row:
-        """The row with the highest validation accuracy, the first of equals.
-
-        Raises:
-            ValueError: no epoch is finished.
-        """
-        return max(self.history, key=lambda row: float(row["val_accuracy"]))
 
 
 def read_run(folder: Path) -> Run:
@@ -228,41 +209,21 @@ def read_run(folder: Path) -> Run:
     Raises:
         RunError: there is no run in `folder`, or one of its files cannot be read.
     """
-    settings = settings_of(folder)
-    history = _read(folder, "history.csv", _rows, [])
-    results = _read(folder, "results.json", _results, {})
+    settings, history, results = settings_of(folder), [], {}
+    try:
+        if (path := folder / "history.csv").is_file():
+            for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
+                numbers = {name: float(row[name]) for name in NUMBERS}
+                history.append({**numbers, **{name: row[name] for name in TEXTS}})
+        if (path := folder / "results.json").is_file():
+            results = json.loads(path.read_text(encoding="utf-8"))
+            for name in REACHED:
+                float(results[name])
+    except (OSError, TypeError, ValueError, LookupError) as error:
+        raise RunError(f"{path} cannot be read: {error!r}; restore or delete it") from error
     if results.get("epochs") != len(history):
         results = {}  # of an earlier end, from which the run went on to more epochs
-    return Run(folder, settings, history, results)
-
-
-def _read(folder, name, parse, missing):
-    path = folder / name
-    if not path.is_file():
-        return missing
-    try:
-        return parse(path.read_text(encoding="utf-8"))
-    except (OSError, TypeError, ValueError, LookupError, AttributeError) as error:
-        raise RunError(
-            f"the run {folder} cannot be read: {name}: {error!r}; restore or delete that file"
-        ) from error
-
-
-def _rows(text: str) -> list[Row]:
-    reader = csv.DictReader(io.StringIO(text))
-    if missing := {"epoch", "val_accuracy", "seconds", *TEXTS} - set(reader.fieldnames or ()):
-        raise ValueError(f"it has no column {min(missing)!r}")
-    return [
-        {name: cell if name in TEXTS else float(cell) for name, cell in row.items()}
-        for row in reader
-    ]
-
-
-def _results(text: str) -> dict[str, Any]:
-    results = json.loads(text)
-    for name in REACHED:
-        float(results[name])
-    return results
+    return Run(settings, history, results)
 
 
 def compare_runs(folders: Sequence[Path], output_dir: Path) -> str:
@@ -309,15 +270,16 @@ def compare_runs(folders: Sequence[Path], output_dir: Path) -> str:
 
 
 def _reached(run: Run) -> dict[str, Any]:
+    best = max(run.history, key=lambda row: row["val_accuracy"])  # the first of equals
     tested = {which: run.results.get(f"test_accuracy_{which}") for which in ("best", "last")}
     return {
-        "backend": [f"{name} ({b['epochs']})" for name, b in by_backend(run.history).items()],
+        "backend": list(dict.fromkeys(row["backend"] for row in run.history)),
         "device": list(dict.fromkeys(row["device"] for row in run.history)),
         "model": run.settings.network.model,
         "parameters": f"{run.results['parameters']:,}" if run.results else None,
         "epochs": f"{len(run.history)} of {run.settings.schedule.epochs}",
-        "best epoch": f"{run.best['epoch']:.0f}",
-        "best validation": f"{run.best['val_accuracy']:.2%}",
+        "best epoch": f"{best['epoch']:.0f}",
+        "best validation": f"{best['val_accuracy']:.2%}",
         **{f"test ({which})": f"{x:.2%}" if x is not None else None for which, x in tested.items()},
         "seconds per epoch": f"{median(float(row['seconds']) for row in run.history):,.1f}",
     }
@@ -334,43 +296,3 @@ def _cell(value: Any) -> str:
         return "-"
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     return escape(text).replace("|", r"\|").replace("<", "&lt;")
-
-
-def write_report(folder: Path) -> None:
-    """Write `curves.png`, and `report.md` from what lies in a run's folder.
-
-    Raises:
-        RunError: one of its files cannot be read.
-        OSError: the report cannot be written.
-    """
-    run, name = read_run(folder), folder.resolve().name
-    draw_curves({name: run.history}, folder / "curves.png")
-    best = f"{run.best['val_accuracy']:.2%} at epoch {run.best['epoch']:.0f}"
-    headline = (
-        f"**Unfinished: {len(run.history)} of {run.settings.schedule.epochs} epochs.** Best "
-        f"validation accuracy so far: {best}."
-    )
-    commands = {"continue": ["--resume", "--run-name", name]}
-    if run.results:
-        headline = (
-            f"**Test accuracy {run.results['test_accuracy_best']:.2%}**, by the weights with the "
-            f"best validation accuracy ({best} of {len(run.history)}); "
-            f"{run.results['test_accuracy_last']:.2%} by the last."
-        )
-        commands = {}
-    commands["repeat"] = ["--recipe", str(folder / SETTINGS_FILE), "--run-name", f"{name}-again"]
-    prefix = f"KERAS_BACKEND={str(run.history[-1]['backend']).split(' + ')[-1]} keras-resnext train"
-    backends = [[what, *entry.values()] for what, entry in by_backend(run.history).items()]
-    parts = [
-        f"# {name}",
-        headline,
-        "![learning curves](curves.png)",
-        table(["backend", "epochs", "seconds", "devices", "package versions"], backends),
-        f"```toml\n{run.settings.to_toml()}```",
-        *(
-            f"To {what} the run:\n\n```sh\n{prefix} "
-            f"{shlex.join([*command, '--output-dir', str(folder.parent)])}\n```"
-            for what, command in commands.items()
-        ),
-    ]
-    write_text(folder / REPORT_FILE, "\n\n".join(parts) + "\n")

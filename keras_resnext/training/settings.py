@@ -187,9 +187,6 @@ class Optimizer:
     """Largest norm of an update's gradient, over all weights; 0: no limit."""
     backbone_rate: Factor = 1.0
     """Learning rate of all weights but the classifier's, relative to the classifier's."""
-    layer_decay: Factor = 1.0
-    """Factor on the learning rate for each stage between a layer and the classifier, its own stage
-    included. 1: none."""
     freeze_batch_norm: bool = False
     """Keep statistics, scales and offsets of batch normalization as the initial weights have
     them."""

@@ -37,7 +37,7 @@ def names(folder):
 def test_restores_weights_optimizer_and_progress(tmp_path, trained):
     assert checkpoints(tmp_path / "c").load(model()) is None
     row = {"epoch": 1, "loss": 0.1 + 0.2, "backend": "jax"}
-    progress = Progress(3, 2, 1, 0.5, [row], [0.1, 2.0], {"jax": 1.5})
+    progress = Progress(3, 2, 1, 0.5, [row], [0.1, 2.0], 1.5)
     checkpoints(tmp_path / "c").save(trained, progress)
     again = model()
     assert checkpoints(tmp_path / "c").load(again) == progress
@@ -71,7 +71,7 @@ def advance(path):
 
 
 def empty(path):
-    path.write_bytes(safetensors.numpy.save({}, {"format": "3"}))
+    path.write_bytes(safetensors.numpy.save({}, {"format": "4"}))
 
 
 def replace_by_a_folder(path):
@@ -119,7 +119,7 @@ def test_another_run_and_version(tmp_path, trained, monkeypatch):
         checkpoints(tmp_path, digest="another").load(model())
     assert "\n" not in str(error.value)
     (tmp_path / SECOND).write_bytes(safetensors.numpy.save({}, {"format": "99"}))
-    with pytest.raises(CheckpointError, match="has format '99', this version reads 3"):
+    with pytest.raises(CheckpointError, match="has format '99', this version reads 4"):
         checkpoints(tmp_path).load(model())
 
 

@@ -68,7 +68,6 @@ def test_leaves_a_checkpoint_and_its_records(whole):
         "history.csv",
         "last.safetensors",
         "model.safetensors",
-        "report.md",
         "results.json",
         "settings.toml",
     }
@@ -76,7 +75,6 @@ def test_leaves_a_checkpoint_and_its_records(whole):
     assert [row["epoch"] for row in run.history] == [1, 2]
     assert {row["backend"] for row in run.history} == {backend.NAME}
     assert run.results["environment"]["packages"]["keras"] == keras.__version__
-    assert run.results["backends"][backend.NAME]["epochs"] == 2
     assert run.settings == resolve(SETTINGS)
 
 
@@ -112,7 +110,6 @@ def test_killed_and_interrupted_and_resumed_equals_uninterrupted(whole, tmp_path
         train(SETTINGS, folder, RESUME)
 
     assert not read_run(folder).results
-    assert "Unfinished: 1 of 2 epochs" in (folder / "report.md").read_text()
     at_step(monkeypatch, -1, -1, kill)
     train(SETTINGS, folder, RESUME)
     assert_same_run(folder, whole)
@@ -126,7 +123,6 @@ EVERYTHING = dict(
     class_weights="balanced",
     frozen_epochs=0.4,
     backbone_rate=0.5,
-    layer_decay=0.5,
     mixup=0.2,
     cutmix=1.0,
     erasing=0.5,
@@ -329,28 +325,12 @@ def test_a_run_continued_under_another_backend_records_both(copied, monkeypatch,
     history = [row["backend"] for row in read_run(copied).history]
     assert history == ["tensorflow", "tensorflow"]
     monkeypatch.setattr(backend, "NAME", "jax")
-    results = train(SETTINGS.change(epochs=3), copied, RESUME)
+    train(SETTINGS.change(epochs=3), copied, RESUME)
     assert "saved under the backend tensorflow; the run continues under jax" in (
         capsys.readouterr().out
     )
-    assert {name: entry["epochs"] for name, entry in results["backends"].items()} == {
-        "tensorflow": 1,
-        "jax": 2,
-    }
-    assert all(entry["seconds"] > 0 for entry in results["backends"].values())
-    text = (copied / "report.md").read_text()
-    assert re.search(r"\| tensorflow \| 1 \|.*\n\| jax \| 2 \|", text)
-
-
-@ONCE
-def test_an_epoch_continued_under_another_backend_names_both(tmp_path, monkeypatch):
-    at_step(monkeypatch, 0, 2, lambda _: signal.raise_signal(signal.SIGINT))
-    with pytest.raises(Interrupted):
-        train(SETTINGS, tmp_path / "run", RunOptions())
-    monkeypatch.setattr(backend, "NAME", "torch")
-    train(SETTINGS, tmp_path / "run", RESUME)
-    history = [row["backend"] for row in read_run(tmp_path / "run").history]
-    assert history == ["tensorflow + torch", "torch"]
+    history = [row["backend"] for row in read_run(copied).history]
+    assert history == ["tensorflow", "jax", "jax"]
 
 
 @ONCE

@@ -136,20 +136,17 @@ def test_twenty_steps_equal_pytorchs():
 
 
 @pytest.mark.usefixtures("float64")
-def test_rates_by_stage_equal_pytorchs_parameter_groups():
+def test_rates_of_backbone_and_head_equal_pytorchs_parameter_groups():
     import torch
 
     ours, theirs = networks()
     ours.compile(
-        CoupledSGD(1 / 16, 0.9, coupled_weight_decay=5e-4, backbone_rate=1 / 2, layer_decay=1 / 4),
+        CoupledSGD(1 / 16, 0.9, coupled_weight_decay=5e-4, backbone_rate=1 / 2),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    stages = {3: (theirs.conv1, theirs.bn1), 2: (theirs.layer1,), 1: (theirs.layer2,)}
-    groups = [{"params": [*theirs.fc.parameters()], "lr": 1 / 16}]
-    for distance, modules in stages.items():
-        parameters = [parameter for module in modules for parameter in module.parameters()]
-        groups.append({"params": parameters, "lr": 1 / 16 / 2 / 4**distance})
-    optimizer = torch.optim.SGD(groups, momentum=0.9, weight_decay=5e-4)
+    backbone = [p for name, p in theirs.named_parameters() if not name.startswith("fc.")]
+    groups = [{"params": [*theirs.fc.parameters()]}, {"params": backbone, "lr": 1 / 32}]
+    optimizer = torch.optim.SGD(groups, 1 / 16, momentum=0.9, weight_decay=5e-4)
     for batch in batches(3):
         ours.train_on_batch(*batch)
         their_step(theirs, optimizer, *batch)
