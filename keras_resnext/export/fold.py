@@ -2,7 +2,6 @@
 
 from collections import Counter
 from itertools import chain
-from typing import Any
 
 import keras
 import numpy as np
@@ -41,7 +40,8 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
 def _foldable(model: keras.Model) -> dict[str, list[keras.Layer]]:
     """The convolutions that each batch normalization can go into, by its name."""
-    producers = {id(operation.output): operation for operation in _called_once(model)}
+    once = [operation for operation in model.operations if len(operation._inbound_nodes) == 1]
+    producers = {id(operation.output): operation for operation in once}
     consumers = Counter(map(id, model.outputs))
     for operation in model.operations:
         for node in operation._inbound_nodes:
@@ -61,10 +61,6 @@ def _foldable(model: keras.Model) -> dict[str, list[keras.Layer]]:
     norms = [x for x in producers.values() if isinstance(x, keras.layers.BatchNormalization)]
     found = {norm.name: convolutions_behind(norm.input) for norm in norms}
     return {name: layers for name, layers in found.items() if layers}
-
-
-def _called_once(model: keras.Model) -> list[Any]:
-    return [operation for operation in model.operations if len(operation._inbound_nodes) == 1]
 
 
 def _scale_and_shift(norm: keras.layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:

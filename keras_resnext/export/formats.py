@@ -9,7 +9,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,11 +44,6 @@ def write_saved_model(network: keras.Model, file: Path, images: np.ndarray) -> N
     from keras_resnext.export.saved_model import write
 
     write(network, file.parent, images[0])
-
-
-def write_keras(network: keras.Model, file: Path, images: np.ndarray) -> None:
-    """Write `.keras`, which loads where this package is not installed."""
-    network.save(file)
 
 
 def write_onnx(network: keras.Model, file: Path, images: np.ndarray) -> None:
@@ -175,7 +169,7 @@ FORMATS: dict[str, Format] = {
     "saved_model": Format(
         write_saved_model, "saved_model.pb", "tensorflow", ("tensorflow",), "tensorflow"
     ),
-    "keras": Format(write_keras, "model.keras", None, (), ""),
+    "keras": Format(lambda network, file, _: network.save(file), "model.keras", None, (), ""),
     "onnx": Format(write_onnx, "model.onnx", "torch", _ONNX, "export"),
     "onnx-int8": Format(write_onnx_int8, "model.onnx", "torch", _ONNX, "export", True),
     "litert": Format(write_litert, "model.tflite", "tensorflow", _LITERT, "export"),
@@ -187,8 +181,7 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def main(name: str, folder: Path) -> None:
-    """Write the export of a format."""
+def _main(name: str, folder: Path) -> None:
     keras.config.set_image_data_format("channels_last")
     from keras_resnext.export.fold import fold_batch_norm
 
@@ -198,17 +191,7 @@ def main(name: str, folder: Path) -> None:
     FORMATS[name].write(fold_batch_norm(network), folder / FORMATS[name].file, images)
 
 
-def _end_with_parent() -> None:
-    """End this process when the one that started it is gone, killed too: its pipe closes then."""
-
-    def wait():
-        with suppress(OSError):
-            os.read(0, 1)
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
 if __name__ == "__main__":
-    _end_with_parent()
-    main(sys.argv[1], Path(sys.argv[2]))
+    # The pipe closes when the process that started this one is gone, killed too.
+    threading.Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start()
+    _main(sys.argv[1], Path(sys.argv[2]))

@@ -24,17 +24,12 @@ from keras_resnext.console import COMMAND, is_command
 from keras_resnext.data import Dataset, image_to_square, load_demo
 from keras_resnext.export.formats import FORMATS, Format
 from keras_resnext.files import to_disk, unfinished
-from keras_resnext.inference.classifier import (
-    Classifier,
-    Source,
-    is_raw,
-    model_classifier,
-    probabilities,
-)
+from keras_resnext.inference.classifier import RAW, Classifier, Source, model_classifier
 from keras_resnext.inference.exported import (
     LABELS,
     PREPROCESSING,
     child_environment,
+    probabilities,
     run_exported,
 )
 from keras_resnext.inference.network import logits_network, rebuild_flat
@@ -194,16 +189,8 @@ def _spread(count: int, wanted: int) -> np.ndarray:
 
 
 def pixels_network(classifier: Classifier) -> keras.Model:
-    """Return the flat network, of Keras' own layers, from pixels to logits.
-
-    Args:
-        classifier: of a Keras model with channels last.
-
-    Raises:
-        ValueError: it has channels first, or layers that are neither Keras' nor ours.
-    """
+    """Return the flat network, of Keras' own layers, from pixels to logits."""
     model, preprocessing = classifier.model, classifier.preprocessing
-    assert model is not None
     if model.inputs[0].shape[-1] != 3:
         raise ValueError(
             f"model: {model.name!r} takes channels first; build it with channels last, which has "
@@ -227,7 +214,7 @@ def pixels_network(classifier: Classifier) -> keras.Model:
     size = preprocessing.image_size
     images = keras.Input((size, size, 3), name="images", dtype="float32")
     pixels = images
-    if not is_raw(preprocessing):
+    if (preprocessing.mean, preprocessing.std) != (RAW["mean"], RAW["std"]):
         # `keras.layers.Rescaling` goes by the image data format of whoever loads the file.
         variance = [std**2 for std in preprocessing.std]
         pixels = keras.layers.Normalization(
@@ -303,19 +290,9 @@ def check_answers(
     class_names: tuple[str, ...],
     activation: str,
 ) -> str:
-    """Compare what an export answered with the network's logits, float32 (batch, classes).
+    """Compare answers by `SIGNATURE/OUTPUT` with the network's logits, float32 (batch, classes).
 
-    Args:
-        answers: of each signature by `SIGNATURE/OUTPUT`, for the same images.
-        logits: the network's own.
-        class_names: by label.
-        activation: from logits to scores.
-
-    Returns:
-        The largest differences, in words.
-
-    Raises:
-        ExportError: one exceeds its bound, or is not a number.
+    Returns the largest differences, in words.
     """
     scores = probabilities(logits, activation)
     wanted = {"logits": logits, "probabilities": scores}
@@ -332,20 +309,12 @@ def check_answers(
         names = np.array([name.encode() for name in class_names])
         off = np.where(names == named[..., None], abs(scores[:, None] - best[..., None]), np.inf)
         pairs["serve_bytes/classes"] = off.min(axis=-1), np.zeros(1)
-    differences = _compare(pairs, TOLERANCE)
-    largest = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
+    largest = _compare(pairs, TOLERANCE)
     return f"largest differences from the trained network on {len(logits)} images: {largest}"
 
 
 def check_accuracy(logits: np.ndarray, expected: np.ndarray, labels: np.ndarray) -> str:
-    """Compare the accuracy of an int8 export with the network's.
-
-    Returns:
-        Both accuracies, in words.
-
-    Raises:
-        ExportError: it falls by more than `MAX_LOSS`, or a logit is not a number.
-    """
+    """Compare the accuracy of an int8 export with the network's; returns both, in words."""
     before, after = (float((x.argmax(axis=1) == labels).mean()) for x in (expected, logits))
     if not np.isfinite(logits).all() or before - after > MAX_LOSS:
         raise ExportError(
@@ -358,19 +327,16 @@ def check_accuracy(logits: np.ndarray, expected: np.ndarray, labels: np.ndarray)
     )
 
 
-def _compare(
-    pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], tolerance: float
-) -> dict[str, float]:
-    differences = {}
-    for name, (found, wanted) in pairs.items():
-        differences[name] = float(np.abs(found - wanted).max())
-        bound = tolerance * max(1.0, float(np.abs(wanted).max()))
-        if not differences[name] <= bound:  # written so that a NaN fails too
+def _compare(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], tolerance: float) -> str:
+    differences = {name: np.abs(found - wanted).max() for name, (found, wanted) in pairs.items()}
+    for name, difference in differences.items():
+        bound = tolerance * max(1.0, np.abs(pairs[name][1]).max())
+        if not difference <= bound:  # written so that a NaN fails too
             raise ExportError(
                 f"the export does not compute what the model does: its {name} differ by "
-                f"{differences[name]:.1e} (bound {bound:.1e}). Nothing was kept"
+                f"{difference:.1e} (bound {bound:.1e}). Nothing was kept"
             )
-    return differences
+    return ", ".join(f"{name} {difference:.1e}" for name, difference in differences.items())
 
 
 def _card(classifier: Classifier, name: str, format: str, check: str) -> str:
@@ -383,11 +349,10 @@ def _card(classifier: Classifier, name: str, format: str, check: str) -> str:
     )
     if classifier.checkpoint:
         return model_card(classifier.checkpoint, how=how)
-    size, model = classifier.preprocessing.image_size, classifier.model
+    model = classifier.model
     return f"""# {name}
 
-{model.name}, {model.count_params():,} parameters, {len(classifier.class_names)} classes
-(`labels.txt`), from RGB images of {size}x{size}, pixels from 0 to 255 (`preprocessing.json`).
+{model.name}, {model.count_params():,} parameters, {len(classifier.class_names)} classes.
 
 Its training data, accuracy and license are not known here: write them down before you pass it on.
 

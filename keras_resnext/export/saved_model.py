@@ -63,12 +63,7 @@ def write(network: keras.Model, folder: Path, image: np.ndarray) -> None:
 
 
 class Served(tf.Module):
-    """A network between raw images and what a client asks for.
-
-    Args:
-        network: as `write` takes it.
-        described: folder of the labels, copied to the SavedModel's assets, and the preprocessing.
-    """
+    """A network between raw images and what a client asks for, as `described` in a folder."""
 
     def __init__(self, network: keras.Model, described: Path):
         super().__init__()
@@ -112,8 +107,7 @@ class Served(tf.Module):
 def frozen(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     """Return a network as a function without XLA, its weights constants.
 
-    `keras.export.ExportArchive` would keep variables, to be restored at each start of a server and
-    out of Grappler's reach.
+    `keras.export.ExportArchive` would keep variables, out of Grappler's reach.
     """
     plain = without_xla(network)
     trainable = [variable.numpy() for variable in plain.trainable_variables]

@@ -4,16 +4,9 @@ Every public function takes a checkpoint, its name, or any Keras model built on 
 """
 
 from keras_resnext.inference.classifier import Classifier, open_classifier
-from keras_resnext.inference.evaluate import (
-    Report,
-    evaluate,
-    report_as_csv,
-    report_as_json,
-    report_as_text,
-)
-from keras_resnext.inference.grad_cam import Explanation, GradCAM, Maps, explain
+from keras_resnext.inference.evaluate import Report, evaluate, report_as_json, report_as_text
+from keras_resnext.inference.grad_cam import GradCAM, Maps, explain
 from keras_resnext.inference.pictures import (
-    MOST_CLASSES,
     draw_confusion,
     draw_explanation,
     draw_predictions,
@@ -29,9 +22,7 @@ from keras_resnext.inference.predict import (
 )
 
 __all__ = [
-    "MOST_CLASSES",
     "Classifier",
-    "Explanation",
     "GradCAM",
     "Guess",
     "Maps",
@@ -48,7 +39,6 @@ __all__ = [
     "predict_files",
     "predictions_as_json",
     "predictions_as_text",
-    "report_as_csv",
     "report_as_json",
     "report_as_text",
 ]

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_resnext.checkpoint import Checkpoint, open_checkpoint
-from keras_resnext.inference.exported import find_exported, open_exported
+from keras_resnext.inference.exported import find_exported, open_exported, probabilities
 from keras_resnext.inference.network import check_functional, output_activation
 from keras_resnext.models import from_preset
 from keras_resnext.preprocessing import Preprocessing, normalize
@@ -30,7 +30,8 @@ class Classifier:
         compute: from pixels, uint8 or float (N, image_size, image_size, 3), RGB, 0 to 255, to what
             the network puts out, (N, classes).
         activation: that `compute` ends in; logits ("linear") get the softmax when called.
-        model: the Keras model behind it, None for an exported file.
+        prepare: from those pixels to what the model takes, float32; None for an exported file.
+        model: the Keras model behind it, likewise.
         checkpoint: that it came from, None for a model of the user's own.
     """
 
@@ -38,6 +39,7 @@ class Classifier:
     preprocessing: Preprocessing
     compute: Callable[[np.ndarray], np.ndarray]
     activation: str
+    prepare: Any = None
     model: Any = None
     checkpoint: Checkpoint | None = None
 
@@ -53,17 +55,6 @@ class Classifier:
         if not np.isfinite(outputs).all():
             raise ArithmeticError("the network puts out numbers that are not finite; retrain it")
         return probabilities(outputs) if self.activation == "linear" else outputs
-
-
-def probabilities(logits: np.ndarray, activation: str = "softmax") -> np.ndarray:
-    """Return the softmax or sigmoid of logits, float32 (N, classes); unchanged for another name."""
-    logits = np.asarray(logits, np.float32)
-    if activation == "sigmoid":
-        return (1 + np.tanh(logits / 2)) / 2
-    if activation not in ("softmax", "linear"):
-        return logits
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
 @contextmanager
@@ -87,13 +78,9 @@ def open_classifier(
         ImportError: what runs an export is not installed.
     """
     if not isinstance(source, (keras.Model, Checkpoint)) and (found := find_exported(Path(source))):
-        with open_exported(found) as exported:
-            yield Classifier(
-                _names(class_names or exported.class_names, len(exported.class_names), source),
-                preprocessing or exported.preprocessing,
-                lambda images: probabilities(exported.compute(images), exported.activation),
-                exported.activation,
-            )
+        with open_exported(found) as (own_names, own_preprocessing, compute):
+            names = _names(class_names or own_names, len(own_names), source)
+            yield Classifier(names, preprocessing or own_preprocessing, compute, "softmax")
     else:
         yield model_classifier(source, class_names, preprocessing)
 
@@ -107,11 +94,7 @@ def model_classifier(
 ) -> Classifier:
     """Return the classifier of a Keras model or checkpoint, as `open_classifier`.
 
-    Args:
-        source: a Keras model, a checkpoint or what `open_checkpoint` takes.
-        class_names: as of `open_classifier`.
-        preprocessing: as of `open_classifier`.
-        arrays: a model gets images of its own size, ready for it, if no preprocessing is given.
+    With `arrays`, a model gets images of its own size, ready for it, if no preprocessing is given.
     """
     checkpoint = None
     if isinstance(source, keras.Model):
@@ -130,7 +113,8 @@ def model_classifier(
     shape = model.inputs[0].shape[1:]
     if len(shape) != 3:
         raise ValueError(f"model: expected one that takes images, got {model.name!r} of {shape}")
-    height, width, channels = (*shape[1:], shape[0]) if _channels_first(model) else shape
+    first = shape[0] == 3 != shape[2]
+    height, width, channels = (*shape[1:], shape[0]) if first else shape
     if preprocessing is None:
         if not arrays and (height is None or height != width):
             raise ValueError(
@@ -151,7 +135,11 @@ def model_classifier(
             f"model: expected a classifier of {size}x{size} RGB images (preprocessing), got "
             f"{model.name!r} from {tuple(shape)} to {tuple(model.outputs[0].shape[1:])}"
         )
-    prepare = normalizer(model, preprocessing)
+    mean, std = preprocessing.mean, preprocessing.std
+
+    def prepare(images: np.ndarray) -> np.ndarray:
+        pixels = normalize(np.asarray(images), mean, std)
+        return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)) if first else pixels
 
     def compute(images: np.ndarray) -> np.ndarray:
         outputs = model.predict_on_batch(prepare(images))
@@ -162,36 +150,10 @@ def model_classifier(
         preprocessing,
         compute,
         output_activation(model),
+        prepare,
         model,
         checkpoint,
     )
-
-
-def normalizer(
-    model: keras.Model, preprocessing: Preprocessing
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the function from pixels, (N, height, width, 3), to what a model takes, float32."""
-
-    def prepare(images: np.ndarray) -> np.ndarray:
-        if is_raw(preprocessing):
-            pixels = np.asarray(images, np.float32)
-        else:
-            pixels = normalize(images, preprocessing.mean, preprocessing.std)
-        if _channels_first(model):
-            pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-        return pixels
-
-    return prepare
-
-
-def is_raw(preprocessing: Preprocessing) -> bool:
-    """Whether normalization leaves pixels as they are."""
-    return (preprocessing.mean, preprocessing.std) == (RAW["mean"], RAW["std"])
-
-
-def _channels_first(model):
-    shape = model.inputs[0].shape[1:]
-    return len(shape) == 3 and shape[0] == 3 != shape[2]
 
 
 def _load(checkpoint: Checkpoint, preprocessing: Preprocessing) -> keras.Model:

@@ -1,14 +1,12 @@
 """Accuracy, precision, recall and F1 of a classifier on a split: overall and by class."""
 
-import csv
-import io
 import json
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from keras_resnext.data import Dataset, Split
+from keras_resnext.data import Dataset
 from keras_resnext.inference.classifier import Source, open_classifier
 from keras_resnext.inference.predict import table
 from keras_resnext.preprocessing import Preprocessing
@@ -30,7 +28,6 @@ class Report:
         f1: likewise.
         superclass_accuracy: share of the images predicted within the right superclass; None where
             there are no superclasses.
-        superclasses: one row each: its name, images, and the accuracy of its classes.
         classes: one row each: its name, superclass, images, precision, recall (its accuracy), f1,
             the class it is most often mistaken for, and how often. None stands for 0/0.
         confusion: int64 (classes, classes), images by true class (row) and predicted (column).
@@ -44,7 +41,6 @@ class Report:
     recall: float
     f1: float
     superclass_accuracy: float | None
-    superclasses: list[dict[str, Any]]
     classes: list[dict[str, Any]]
     confusion: np.ndarray
 
@@ -70,15 +66,17 @@ def evaluate(
     Raises:
         ValueError: the split is unknown or empty, or the classes or image size differ.
     """
+    classes = superclasses = None
     if isinstance(dataset, Dataset):
         if split not in SPLITS:
             raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
-        samples: Split = getattr(dataset, split)
-        images, labels = samples.images, np.asarray(samples.labels)
-        classes = dataset.num_classes
+        part = getattr(dataset, split)
+        images, labels, classes = part.images, part.labels, dataset.num_classes
+        if dataset.superclass_names != dataset.class_names:
+            label_of = dict(zip(dataset.train.labels, dataset.train.superclass_labels, strict=True))
+            superclasses = tuple(dataset.superclass_names[label_of[i]] for i in range(classes))
     else:
-        images, labels = dataset[0], np.asarray(dataset[1])
-        classes = None
+        images, labels, split = dataset[0], np.asarray(dataset[1]), "images"
     if not len(labels):
         raise ValueError(f"split: {split} has no images; choose another")
     with open_classifier(source, class_names, preprocessing) as classifier:
@@ -95,26 +93,17 @@ def evaluate(
                 "it with the checkpoint's preprocessing"
             )
         scores = classifier(images, batch_size)
-        if isinstance(dataset, Dataset):
-            labels = samples.labels_of()
         names = classifier.class_names
-    if not isinstance(dataset, Dataset):
-        return report(scores, labels, names, split="images")
-    superclass_of = np.arange(known)
-    if dataset.superclass_names != dataset.class_names:
-        for part in (dataset.train, dataset.validation, dataset.test):
-            superclass_of[part.labels] = part.superclass_labels
-    return report(
-        scores, labels, dataset.class_names, dataset.superclass_names, superclass_of, split
-    )
+    if isinstance(dataset, Dataset):
+        labels, names = part.labels_of(), dataset.class_names
+    return report(scores, labels, names, superclasses, split)
 
 
 def report(
     scores: np.ndarray,
     labels: np.ndarray,
     class_names: tuple[str, ...],
-    superclass_names: tuple[str, ...] | None = None,
-    superclass_of: np.ndarray | None = None,
+    superclasses: tuple[str, ...] | None = None,
     split: str = "test",
 ) -> Report:
     """Compare scores with labels.
@@ -123,12 +112,8 @@ def report(
         scores: (N, classes), a higher one for a more likely class; of equal ones the lower counts.
         labels: int (N,).
         class_names: by label.
-        superclass_names: None or the class names: there are none.
-        superclass_of: int (classes,), the superclass of each class.
+        superclasses: the name of each class's superclass; None: there are none.
         split: its name.
-
-    Raises:
-        ImportError: scikit-learn is not installed.
     """
     try:
         from sklearn import metrics
@@ -143,30 +128,23 @@ def report(
     shares = metrics.precision_recall_fscore_support(
         labels, predicted, labels=every, zero_division=np.nan
     )[:3]
-    mistakes = np.where(np.eye(len(every), dtype=bool), 0, confusion)
-    if superclass_names is None or superclass_of is None:
-        superclass_names, superclass_of = class_names, every
+    mistakes = confusion - np.diag(confusion.diagonal())
+    groups = np.array(superclasses or class_names)
     classes = [
         {
             "class": name,
-            "superclass": superclass_names[superclass_of[label]],
+            "superclass": str(groups[label]),
             "images": int(confusion[label].sum()),
-            "precision": _or_none(shares[0][label]),
-            "recall": _or_none(shares[1][label]),
-            "f1": _or_none(shares[2][label]),
+            **{
+                key: None if np.isnan(share[label]) else float(share[label])
+                for key, share in zip(("precision", "recall", "f1"), shares, strict=True)
+            },
             "mistaken_for": class_names[mistakes[label].argmax()] if mistakes[label].any() else "",
             "mistakes": int(mistakes[label].max()),
         }
         for label, name in enumerate(class_names)
     ]
-    grouped = superclass_names != class_names
-    superclasses = []
-    for index, name in enumerate(superclass_names if grouped else ()):
-        own = superclass_of == index
-        images, right = int(confusion[own].sum()), int(confusion.diagonal()[own].sum())
-        accuracy = right / images if images else None
-        superclasses.append({"superclass": name, "images": images, "accuracy": accuracy})
-    right_group = superclass_of[predicted] == superclass_of[labels]
+    right_group = float((groups[predicted] == groups[labels]).mean())
     precision, recall, f1 = (float(np.nanmean(share)) for share in shares)
     return Report(
         split=split,
@@ -176,49 +154,28 @@ def report(
         precision=precision,
         recall=recall,
         f1=f1,
-        superclass_accuracy=float(right_group.mean()) if grouped else None,
-        superclasses=superclasses,
+        superclass_accuracy=right_group if superclasses else None,
         classes=classes,
         confusion=confusion,
     )
 
 
 def report_as_text(report: Report) -> str:
-    """Return tables for a terminal: overall, each superclass, each class."""
+    """Return tables for a terminal: overall and each class."""
     names = ("top1", "top5", "precision", "recall", "f1", "superclass_accuracy")
-    values = {name: getattr(report, name) for name in names}
-    rows: list[tuple[str, ...]]
-    rows = [(name.replace("_", " "), _percent(v)) for name, v in values.items() if v is not None]
-    lines = [f"{report.images} images ({report.split})", table(rows)]
-    if report.superclasses:
-        rows = [("superclass", "images", "accuracy of its classes")]
-        for row in report.superclasses:
-            rows.append((row["superclass"], f"{row['images']:6}", _percent(row["accuracy"])))
-        lines += ["", table(rows)]
+    values = {name.replace("_", " "): getattr(report, name) for name in names}
+    overall = [(name, _percent(value)) for name, value in values.items() if value is not None]
     rows = [("class", "images", "  recall", "precision", "      f1", "most often mistaken for")]
     for row in report.classes:
         shares = (_percent(row[name]) for name in ("recall", "precision", "f1"))
         mistaken = f"{row['mistaken_for']} ({row['mistakes']})" if row["mistakes"] else "-"
         rows.append((row["class"], f"{row['images']:6}", *shares, mistaken))
-    return "\n".join([*lines, "", table(rows)])
-
-
-def report_as_csv(report: Report) -> str:
-    """Return one line per class, with its precision, recall, F1 and most frequent mistake."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(report.classes[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(report.classes)
-    return text.getvalue()
+    return f"{report.images} images ({report.split})\n{table(overall)}\n\n{table(rows)}"
 
 
 def report_as_json(report: Report) -> str:
     """Return everything, the confusion matrix included; null where a fraction is undefined."""
     return json.dumps(vars(report) | {"confusion": report.confusion.tolist()}, indent=1) + "\n"
-
-
-def _or_none(value):
-    return None if np.isnan(value) else float(value)
 
 
 def _percent(value):

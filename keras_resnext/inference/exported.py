@@ -5,44 +5,22 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keras_resnext.files import escape
 from keras_resnext.inference import runtimes
 from keras_resnext.preprocessing import Preprocessing
 
 LABELS, PREPROCESSING = "labels.txt", "preprocessing.json"
-
-
-@dataclass(frozen=True)
-class Exported:
-    """An export that answers.
-
-    Attributes:
-        class_names: by label.
-        preprocessing: of images of any size; normalization is inside the export.
-        activation: that turns its logits into probabilities.
-        compute: from pixels, uint8 (N, image_size, image_size, 3), to logits, float32 (N, classes).
-    """
-
-    class_names: tuple[str, ...]
-    preprocessing: Preprocessing
-    activation: str
-    compute: Any
+Compute = Callable[[np.ndarray], np.ndarray]
 
 
 def find_exported(folder: Path) -> Path | None:
-    """Return the model file of an export, None where there is none.
-
-    Args:
-        folder: NAME/VERSION, or NAME, of which the latest version counts.
-    """
+    """Return the model file of an export, NAME/VERSION or NAME (its latest), None without one."""
     versions = [path for path in folder.glob("*") if path.name.isdecimal() and path.is_dir()]
     for place in (folder, *sorted(versions, key=lambda path: -int(path.name))):
         for name in runtimes.RUNTIMES:
@@ -58,7 +36,7 @@ def _beside(folder: Path, name: str) -> Path | None:
 
 
 @contextmanager
-def open_exported(file: Path) -> Iterator[Exported]:
+def open_exported(file: Path) -> Iterator[tuple[tuple[str, ...], Preprocessing, Compute]]:
     """Start a process that runs an export, whatever the backend of this one, and end it afterwards.
 
     A file can come from anywhere: only operations and layers that exports of ours have are run.
@@ -66,10 +44,19 @@ def open_exported(file: Path) -> Iterator[Exported]:
     Args:
         file: the model in NAME/VERSION.
 
+    Yields:
+        Its class names; its preprocessing, without the normalization, which is inside; and from
+        pixels, uint8 (N, image_size, image_size, 3), to probabilities, float32 (N, classes).
+
     Raises:
         ValueError: it is damaged, not by `keras_resnext.export`, or holds what no export does.
         RuntimeError: the process died; a package may not be installed.
     """
+    if file.suffix in (".keras", ".pt2"):
+        raise ValueError(
+            f"predict does not run {file.suffix} files, which can hold programs; predict with what "
+            "was exported"
+        )
     names, values = _read(file, LABELS), _read(file, PREPROCESSING)
     try:
         described = json.loads(values)
@@ -88,33 +75,24 @@ def open_exported(file: Path) -> Iterator[Exported]:
                     f"{file} puts out {found.shape[1:]} for each image, and {LABELS} names "
                     f"{len(class_names)} classes; export it again"
                 )
-            return found
+            return probabilities(found, activation)
 
         compute(np.zeros((1, size, size, 3), np.uint8))  # what does not fit fails now
-        yield Exported(class_names, preprocessing, activation, compute)
+        yield class_names, preprocessing, compute
 
 
 def _read(file: Path, name: str) -> str:
+    path = _beside(file.parent, name) or file.parent / name
     try:
-        path = _beside(file.parent, name) or file.parent / name
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{file.parent}: expected {name}, as export writes it ({error})"
-        ) from error
-    if not text.replace("\n", "").isprintable():
-        raise ValueError(f"{path} has characters that cannot be printed: {escape(text)[:80]!r}")
-    return text
+        what = f"expected {name}, as export writes it"
+        raise ValueError(f"{file.parent}: {what} ({error})") from error
 
 
 @contextmanager
 def run_exported(file: Path, *, trusted: bool, **environment: str) -> Iterator[Any]:
-    """Start `runtimes.py` on a file and end it afterwards.
-
-    Args:
-        file: named as one of `runtimes.RUNTIMES`.
-        trusted: just written by us; else it is checked.
-        **environment: variables beside those of this process.
+    """Start `runtimes.py` on a file, checked unless it is trusted, and end it afterwards.
 
     Yields:
         The function that sends arrays by name and returns those answered. It raises a ValueError
@@ -154,6 +132,17 @@ def run_exported(file: Path, *, trusted: bool, **environment: str) -> Iterator[A
             process.kill()
             with suppress(OSError):  # what could not be sent
                 process.communicate()
+
+
+def probabilities(logits: np.ndarray, activation: str = "softmax") -> np.ndarray:
+    """Return the softmax or sigmoid of logits, float32 (N, classes); unchanged for another name."""
+    logits = np.asarray(logits, np.float32)
+    if activation == "sigmoid":
+        return (1 + np.tanh(logits / 2)) / 2
+    if activation not in ("softmax", "linear"):
+        return logits
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
 def child_environment(**variables: str) -> dict[str, str]:

@@ -11,11 +11,11 @@ import numpy as np
 from keras import ops
 
 from keras_resnext import backend
-from keras_resnext.data import decode_files
 from keras_resnext.features import feature_info
-from keras_resnext.inference.classifier import Source, model_classifier, normalizer, probabilities
+from keras_resnext.inference.classifier import Source, model_classifier
+from keras_resnext.inference.exported import probabilities
 from keras_resnext.inference.network import logits_network
-from keras_resnext.inference.predict import Prediction, guesses
+from keras_resnext.inference.predict import Batch, Prediction, guesses, read_batches
 from keras_resnext.preprocessing import Preprocessing
 
 
@@ -72,17 +72,10 @@ class GradCAM:
     ):
         classifier = model_classifier(source, class_names, preprocessing, arrays=True)
         self.class_names, self.preprocessing = classifier.class_names, classifier.preprocessing
-        self._prepare = normalizer(classifier.model, classifier.preprocessing)
+        self._prepare = classifier.prepare
         self._activation = classifier.activation
         network = logits_network(classifier.model)
-        try:
-            info = feature_info(network)
-        except ValueError as error:
-            raise ValueError(
-                "model: Grad-CAM reads the features of the stages of a ResNeXt of keras_resnext, "
-                f"or of a model that contains one with its layer names; {classifier.model.name!r} "
-                "has no layer stage1_block1_out"
-            ) from error
+        info = feature_info(network)
         stage = len(info) - 1 if stage is None else stage
         if not 0 <= stage < len(info):
             raise ValueError(f"stage: expected 0 (the stem) to {len(info) - 1}, got {stage}")
@@ -150,75 +143,41 @@ class GradCAM:
         return np.einsum("nij,iy,jx->nyx", heat, down, across)
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """An image with heat maps of some classes.
-
-    Attributes:
-        prediction: the image and the classes.
-        heat: one map per class, as of `Maps`: float (classes, height, width).
-    """
-
-    prediction: Prediction
-    heat: np.ndarray
-
-
-@dataclass(frozen=True)
-class ExplainedBatch:
-    """Some of the files: explanations of those that can be read, the reason for each other one."""
-
-    explanations: list[Explanation]
-    unreadable: dict[Path, str]
-
-
 def explain(
-    source: Source | GradCAM,
+    grad_cam: GradCAM,
     paths: Sequence[Path],
     classes: Sequence[str] = (),
     top: int = 1,
-    stage: int | None = None,
     batch_size: int = 32,
-) -> Iterator[ExplainedBatch]:
+) -> Iterator[Batch]:
     """Yield which pixels drive the prediction of image files, a batch at a time.
 
     Args:
-        source: what `GradCAM` takes, or one.
+        grad_cam: of the network.
         paths: image files, as `keras_resnext.data.find_images` lists them.
         classes: names to explain; default: the most likely ones of each image.
         top: how many of the most likely, at most.
-        stage: as of `GradCAM`.
         batch_size: files at a time.
 
     Raises:
-        ValueError: as of `GradCAM`, or a class is unknown (near names are listed).
+        ValueError: a class is unknown (near names are listed).
     """
-    grad_cam = source if isinstance(source, GradCAM) else GradCAM(source, stage)
-    labels = [class_label(name, grad_cam.class_names) for name in dict.fromkeys(classes)]
-    for start in range(0, len(paths), batch_size):
-        part = paths[start : start + batch_size]
-        images, unreadable = decode_files(part, grad_cam.preprocessing)
-        readable = [path for path in part if path not in unreadable]
-        explanations = []
+    names = grad_cam.class_names
+    for name in classes:
+        if name not in names:
+            near = ", ".join(get_close_matches(name, names) or names[:3])
+            raise ValueError(
+                f"classes: expected some of the network's {len(names)}, such as {near}, got {name}"
+            )
+    labels = [names.index(name) for name in dict.fromkeys(classes)]
+    for readable, images, unreadable in read_batches(paths, grad_cam.preprocessing, batch_size):
+        predictions = []
         if readable:
             chosen = np.tile(labels, (len(readable), 1)) if labels else None
             maps = grad_cam(images, chosen, top)
             each = zip(readable, images, maps.labels, maps.probabilities, maps.heat, strict=True)
-            for path, image, row, scores, heat in each:
-                found = guesses(grad_cam.class_names, row, scores)
-                explanations.append(Explanation(Prediction(path, found, image), heat))
-        yield ExplainedBatch(explanations, unreadable)
-
-
-def class_label(name: str, class_names: Sequence[str]) -> int:
-    """Return the label of a class.
-
-    Raises:
-        ValueError: the name is unknown; near ones are listed.
-    """
-    if name not in class_names:
-        near = get_close_matches(name, class_names) or class_names[:3]
-        raise ValueError(
-            f"classes: expected some of the network's {len(class_names)}, such as "
-            f"{', '.join(near)}, got {name}"
-        )
-    return class_names.index(name)
+            predictions = [
+                Prediction(path, guesses(names, row, scores), image, heat)
+                for path, image, row, scores, heat in each
+            ]
+        yield Batch(predictions, unreadable)

@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
-INACTIVE = ("Dropout", "GaussianNoise", "ActivityRegularization", "Random", "RandAugment", "AugMix")
-"""Beginnings and ends of the names of layers that do nothing in inference."""
+INACTIVE = ("Random", "RandAugment", "AugMix", "GaussianNoise", "ActivityRegularization")
+"""Beginnings of the names of layers that do nothing in inference, as all with Dropout in them."""
 
 Change = Callable[[keras.Layer, dict[str, Any]], type[keras.Layer] | None]
 
@@ -26,8 +26,7 @@ def rebuild_flat(
         skip: says which layers pass their input on instead of being called.
 
     Raises:
-        ValueError: it is neither functional nor Sequential, or not built, or has several inputs or
-            outputs, or a layer cannot be copied.
+        ValueError: it is something else, or a layer cannot be copied.
     """
     copies: dict[int, tuple[Any, Any]] = {}
     names = Counter({"images": 1})
@@ -66,11 +65,7 @@ def rebuild_flat(
 
 
 def check_functional(model: keras.Model) -> None:
-    """Make sure that a model is a graph of layers from one input to one output.
-
-    Raises:
-        ValueError: it is not.
-    """
+    """Raise a ValueError if a model is no graph of layers from one input to one output."""
     name = getattr(model, "name", model)
     if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
         raise ValueError(
@@ -103,15 +98,10 @@ def output_activation(model: keras.Model) -> str:
 
 
 def logits_network(model: keras.Model, change: Change = lambda layer, config: None) -> keras.Model:
-    """Return a classifier as a flat network in float32 that ends in the logits.
-
-    Args:
-        model: as `rebuild_flat` takes it; a softmax or sigmoid at its end is taken off.
-        change: as of `rebuild_flat`, beside that.
+    """Return a classifier, rebuilt flat in float32, without the softmax or sigmoid at its end.
 
     Returns:
-        From images, float32, as `model` takes them, to logits, float32 (batch, classes). Its
-        weights are copies.
+        From images, float32, as `model` takes them, to logits, float32 (batch, classes).
     """
     head = head_of(model)
     final = output_activation(model)
@@ -130,9 +120,7 @@ def logits_network(model: keras.Model, change: Change = lambda layer, config: No
 
 def _is_inactive(layer):
     name = type(layer).__name__
-    known = (
-        name.startswith(INACTIVE) or name.endswith(INACTIVE) or name.startswith("SpatialDropout")
-    )
+    known = name.startswith(INACTIVE) or "Dropout" in name
     # At inference RandomCrop crops the middle.
     return known and name != "RandomCrop" and type(layer).__module__.startswith("keras.")
 

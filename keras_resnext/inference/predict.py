@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,11 +30,13 @@ class Prediction:
         path: of the image; None for an array.
         guesses: the most likely first; of equal ones that of the lower label.
         image: as the network saw it, uint8 (height, width, 3); None where it was not kept.
+        heat: one map per class as of `Maps`, float (classes, height, width); None by `predict`.
     """
 
     path: Path | None
     guesses: tuple[Guess, ...]
     image: np.ndarray | None
+    heat: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ def predict(
     """
     with open_classifier(source, class_names, preprocessing) as classifier:
         if isinstance(images, np.ndarray):
-            return predictions_of(classifier, [None] * len(images), images, top, batch_size)
+            found = _top(classifier, images, top, batch_size)
+            return [Prediction(None, *each) for each in zip(found, images, strict=True)]
         names = [images] if isinstance(images, (str, Path)) else images
         batches = list(predict_files(classifier, find_images(names), top, batch_size))
     for batch in batches:
@@ -99,33 +102,32 @@ def predict_files(
     for name, value in (("top", top), ("batch_size", batch_size)):
         if value < 1:
             raise ValueError(f"{name}: expected 1 or more, got {value}")
+    for readable, images, unreadable in read_batches(paths, classifier.preprocessing, batch_size):
+        kept = [*images[:keep_images], *[None] * len(readable)]
+        keep_images = max(keep_images - len(images), 0)
+        found = _top(classifier, images, top, batch_size)
+        yield Batch(list(map(Prediction, readable, found, kept)), unreadable)
+
+
+def read_batches(
+    paths: Sequence[Path], preprocessing: Preprocessing, batch_size: int
+) -> Iterator[tuple[list[Path], np.ndarray, dict[Path, str]]]:
+    """Yield which files can be read, their pixels, and the reason for each other one."""
     for start in range(0, len(paths), batch_size):
         part = paths[start : start + batch_size]
-        images, unreadable = decode_files(part, classifier.preprocessing)
-        readable = [path for path in part if path not in unreadable]
-        found = predictions_of(classifier, readable, images, top, batch_size)
-        kept = [
-            x if start + i < keep_images else replace(x, image=None) for i, x in enumerate(found)
-        ]
-        yield Batch(kept, unreadable)
+        images, unreadable = decode_files(part, preprocessing)
+        yield [path for path in part if path not in unreadable], images, unreadable
 
 
-def predictions_of(
-    classifier: Classifier,
-    paths: Sequence[Path | None],
-    images: np.ndarray,
-    top: int,
-    batch_size: int,
-) -> list[Prediction]:
-    """Return the predictions of decoded images, uint8 (N, image_size, image_size, 3)."""
+def _top(
+    classifier: Classifier, images: np.ndarray, top: int, batch_size: int
+) -> list[tuple[Guess, ...]]:
     if not len(images):
         return []
     scores = classifier(images, batch_size)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
-    return [
-        Prediction(path, guesses(classifier.class_names, labels, row[labels]), image)
-        for path, image, row, labels in zip(paths, images, scores, order, strict=True)
-    ]
+    best = np.take_along_axis(scores, order, 1)
+    return [guesses(classifier.class_names, *each) for each in zip(order, best, strict=True)]
 
 
 def guesses(names: Sequence[str], labels: np.ndarray, scores: np.ndarray) -> tuple[Guess, ...]:
@@ -157,15 +159,13 @@ def predictions_as_json(
             {
                 "image": str(prediction.path),
                 "top": [
-                    {"label": guess.label, "class": guess.name, "probability": guess.probability}
+                    dict(zip(("label", "class", "probability"), guess, strict=True))
                     for guess in prediction.guesses
                 ],
             }
             for prediction in predictions
         ],
-        "unreadable": [
-            {"image": str(path), "reason": reason} for path, reason in unreadable.items()
-        ],
+        "unreadable": [{"image": str(path), "reason": why} for path, why in unreadable.items()],
     }
     return json.dumps(values, indent=1) + "\n"
 

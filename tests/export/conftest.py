@@ -2,10 +2,13 @@ import keras
 import numpy as np
 import pytest
 
+import keras_resnext
 from keras_resnext import ResNeXt
 from keras_resnext.data.demo import load_demo
+from keras_resnext.preprocessing import Preprocessing
 
 NAMES = ("one", "two", "three")
+PREPROCESSING = Preprocessing(32, 40, "bilinear", mean=(0, 0, 0), std=(1, 1, 1))
 
 
 def randomize(model, seed=0):
@@ -19,7 +22,7 @@ def randomize(model, seed=0):
 
 def users_model():
     """What a user of keras.applications builds: nested, preprocessing and augmentation inside."""
-    backbone = ResNeXt((1, 1), cardinality=2, input_shape=(32, 32, 3), include_top=False)
+    backbone = ResNeXt((1,), cardinality=2, input_shape=(32, 32, 3), include_top=False)
     layers = [
         keras.Input((32, 32, 3)),
         keras.Sequential([keras.layers.RandomFlip(), keras.layers.RandomRotation(0.1)]),
@@ -45,3 +48,10 @@ def trained(images):
     model.compile("sgd", "sparse_categorical_crossentropy")
     model.fit(images[:8].astype(np.float32), np.arange(8) % 3, verbose=0)
     return model
+
+
+@pytest.fixture(scope="session")
+def exported(trained, tmp_path_factory):
+    """Its SavedModel, which takes a minute; as the user of `test_export` and a server see it."""
+    path = tmp_path_factory.mktemp("saved_models") / "tiny"
+    return keras_resnext.export(trained, path, class_names=NAMES, preprocessing=PREPROCESSING)

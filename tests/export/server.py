@@ -63,22 +63,14 @@ def rest(model, name):
         request = json.loads(body)
         signature = request.get("signature_name", "serving_default")
         ((key, spec),) = model.signature(signature).inputs.items()
-        rows = "instances" in request
-        outputs = model.run(
-            signature, {key: array(request["instances" if rows else "inputs"], spec)}
-        )
+        outputs = model.run(signature, {key: array(request["instances"], spec)})
         lists = {
             k: np.char.decode(v.astype(bytes)) if v.dtype == object else v
             for k, v in outputs.items()
         }
         lists = {k: v.tolist() for k, v in lists.items()}
-        if not rows:
-            return {"outputs": lists}
-        return {
-            "predictions": [
-                dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)
-            ]
-        }
+        rows = zip(*lists.values(), strict=True)
+        return {"predictions": [dict(zip(lists, row, strict=True)) for row in rows]}
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):

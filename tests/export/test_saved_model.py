@@ -15,13 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import keras_resnext
 from keras_resnext import backend
 from keras_resnext.data import image_to_square
 from keras_resnext.inference import runtimes
 from keras_resnext.inference.exported import run_exported
-from keras_resnext.preprocessing import Preprocessing
-from tests.export.conftest import NAMES
+from tests.export.conftest import NAMES, PREPROCESSING
 from tests.export.encoded import KINDS, claims, encode, picture
 
 if backend.NAME != "tensorflow":
@@ -30,14 +28,7 @@ if backend.NAME != "tensorflow":
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-PREPROCESSING = Preprocessing(32, 40, "bilinear", mean=(0, 0, 0), std=(1, 1, 1))
 RUNTIMES = Path(runtimes.__file__)
-
-
-@pytest.fixture(scope="module")
-def exported(trained, tmp_path_factory):
-    path = tmp_path_factory.mktemp("saved_models") / "tiny"
-    return keras_resnext.export(trained, path, class_names=NAMES, preprocessing=PREPROCESSING)
 
 
 @pytest.fixture(scope="module")
@@ -124,14 +115,11 @@ def test_warm_up_requests_of_every_signature_are_replayed(server):
 
 
 @pytest.mark.parametrize("signature", ["serving_default", "serve_uint8"])
-def test_rest_by_row_and_by_column(server, own, images, signature):
-    body = {"signature_name": signature}
-    _, rows = post(server, body | {"instances": images.tolist()})
-    _, columns = post(server, body | {"inputs": images.tolist()})
-    found = [row["probabilities"] for row in rows["predictions"]]
+def test_rest_answers(server, own, images, signature):
+    _, answer = post(server, {"signature_name": signature, "instances": images.tolist()})
+    found = [row["probabilities"] for row in answer["predictions"]]
     np.testing.assert_allclose(found, own, atol=1e-4)
-    np.testing.assert_allclose(columns["outputs"]["probabilities"], found, atol=1e-6)
-    exponentials = np.exp(columns["outputs"]["logits"])
+    exponentials = np.exp([row["logits"] for row in answer["predictions"]])
     found_again = exponentials / exponentials.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(found_again, found, atol=1e-5)
 
@@ -153,7 +141,6 @@ def test_files_of_every_kind_and_size_give_the_most_likely_classes_by_name(serve
     [
         ({"instances": np.zeros((1, 33, 32, 3)).tolist()}, "[1,33,32,3] is not compatible"),
         ({"instances": np.zeros((32, 32, 3)).tolist()}, "[32,32,3] is not compatible"),
-        ({"inputs": np.zeros((0, 32, 32, 3)).tolist()}, "EnsureShape"),
         ({"signature_name": "serve_bytes", "instances": []}, "got none"),
         (b64(b"text"), "expected a JPEG, PNG or WebP file"),
         (b64(encode(picture(64, 64), "JPEG")[:900]), "Invalid JPEG"),
@@ -180,37 +167,6 @@ def test_a_hundred_megapixels_take_no_memory(server):
         lines = (line.partition(":") for line in status.read_text().splitlines())
         memory = {k: int(v.split()[0]) for k, _, v in lines if k in ("VmHWM", "VmRSS")}
         assert memory["VmHWM"] - memory["VmRSS"] < 100_000  # kilobytes
-
-
-def test_grpc_answers_and_refuses(server, own, images):
-    pytest.importorskip("tensorflow_serving", reason="it has the messages")
-    import grpc
-    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
-
-    with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:
-        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-
-        def predict(signature="serve_uint8", **inputs):
-            request = predict_pb2.PredictRequest()
-            request.model_spec.name = "tiny"
-            request.model_spec.signature_name = signature
-            for key, value in inputs.items():
-                request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
-            return stub.Predict(request, timeout=60).outputs
-
-        for message, arguments in {
-            "got none": {"images": images[:0]},
-            "is not compatible": {"images": images[0]},
-            "to be uint8 but float": {"images": images.astype(np.float32)},
-            "expected a JPEG": {"signature": "serve_bytes", "image_bytes": [b"text"]},
-            "Shape of tensor": {"signature": "serve_bytes", "image_bytes": b"no batch"},
-        }.items():
-            with pytest.raises(grpc.RpcError) as refused:
-                predict(**arguments)
-            assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-            assert message in refused.value.details()
-        found = tf.make_ndarray(predict(images=images)["probabilities"])
-        np.testing.assert_allclose(found, own, atol=1e-4)
 
 
 @pytest.mark.parametrize("api", ["rest", "grpc"])

@@ -139,7 +139,7 @@ def test_no_feature_raises_the_logit_or_it_is_not_finite():
 def test_what_it_needs_is_said(network):
     pool, dense = keras.layers.GlobalMaxPooling2D(), keras.layers.Dense(2)
     other = keras.Sequential([keras.Input((8, 8, 3)), pool, dense])
-    with pytest.raises(ValueError, match="contains one with its layer names; 'sequential"):
+    with pytest.raises(ValueError, match=r"model: expected a ResNeXt .* got 'sequential"):
         GradCAM(other)
     with pytest.raises(ValueError, match=r"stage: expected 0 \(the stem\) to 2, got 3"):
         GradCAM(network, 3)
@@ -158,14 +158,14 @@ def test_explains_files_in_batches(tmp_path):
     paths[1].write_bytes(b"no image")
     batches = list(explain(grad_cam, paths, ["d", "b"], batch_size=2))
     assert [path for batch in batches for path in batch.unreadable] == [paths[1]]
-    found = [explanation for batch in batches for explanation in batch.explanations]
-    assert [e.prediction.path for e in found] == [paths[0], *paths[2:]]
-    for explanation, index in zip(found, (0, 2, 3), strict=True):
-        assert [guess.name for guess in explanation.prediction.guesses] == ["d", "b"]
-        np.testing.assert_array_equal(explanation.prediction.image, images[index])
+    found = [explained for batch in batches for explained in batch.predictions]
+    assert [explained.path for explained in found] == [paths[0], *paths[2:]]
+    for explained, index in zip(found, (0, 2, 3), strict=True):
+        assert [guess.name for guess in explained.guesses] == ["d", "b"]
+        np.testing.assert_array_equal(explained.image, images[index])
         alone = grad_cam(images[index : index + 1], np.array([[3, 1]]))
-        np.testing.assert_allclose(explanation.heat, alone.heat[0], atol=1e-4)
+        np.testing.assert_allclose(explained.heat, alone.heat[0], atol=1e-4)
     (batch,) = explain(grad_cam, paths[:1], top=2)
-    assert len(batch.explanations[0].heat) == 2
+    assert len(batch.predictions[0].heat) == 2
     with pytest.raises(ValueError, match="classes: expected some of the network's 4, such as a, b"):
         next(explain(grad_cam, paths, ["zebra"]))

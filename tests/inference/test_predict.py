@@ -139,5 +139,7 @@ def test_operations_that_do_more_than_compute_are_refused():
 
 @pytest.mark.parametrize("name", ["model.keras", "model.pt2"])
 def test_formats_that_can_hold_programs_run_for_verification_only(name, tmp_path):
+    for file in (name, "preprocessing.json"):
+        (tmp_path / file).touch()
     with pytest.raises(ValueError, match="can hold programs; predict with what was exported"):
-        runtimes.RUNTIMES[name](tmp_path / name, False)
+        predict(tmp_path, IMAGES)
