@@ -15,12 +15,7 @@ from keras import ops
 
 from keras_resnext import backend
 from keras_resnext.backend import Replicas
-from keras_resnext.training.checkpoints import (
-    Checkpoints,
-    Progress,
-    metrics_state,
-    restore_metrics,
-)
+from keras_resnext.training.checkpoints import Checkpoints, Progress, restore_metrics
 from keras_resnext.training.optimizer import averaged
 from keras_resnext.training.replicas import alone, largest
 
@@ -32,11 +27,7 @@ class Diverged(ArithmeticError):  # noqa: N818 - names what happened
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
-    """Training stopped on a signal, with a checkpoint saved.
-
-    Attributes:
-        signal_number: which signal.
-    """
+    """Training stopped on the signal `signal_number`, with a checkpoint saved."""
 
     def __init__(self, signal_number: int):
         super().__init__(f"stopped by {signal.Signals(signal_number).name}")
@@ -47,14 +38,8 @@ class Interruption(keras.callbacks.Callback):
     """While entered, the first SIGINT or SIGTERM is noted; a second one acts as usual.
 
     An exception in the middle of a step would leave weights and optimizer state between two steps.
-    All processes of a run see a signal that any of them got at the end of the same step. Outside
-    the main thread Python delivers no signals, and nothing is changed.
-
-    Args:
-        replicas: of the run.
-
-    Attributes:
-        signal_number: what any process had received as the last step or epoch ended, or None.
+    All processes of a run see a signal that any of them got at the end of the same step, as
+    `signal_number`. Outside the main thread Python delivers no signals.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -107,7 +92,7 @@ class StopOnNaN(keras.callbacks.Callback):
             raise Diverged(
                 f"loss is {logs['loss']} at epoch {self.progress.epoch + 1}, step "
                 f"{self.progress.step + 1}: training has diverged. Lower --learning-rate or raise "
-                "--warmup-epochs. The last checkpoint is from before this step."
+                "--warmup-epochs."
             )
 
 
@@ -125,7 +110,7 @@ class KeepRun(keras.callbacks.Callback):
         interruption: asks to stop.
         save: `save(model, weights_file)` saves the weights of the run.
         report: writes what people read about the run, each epoch.
-        steps_per_epoch: of a whole epoch.
+        steps_per_epoch: of a whole one.
         batch_size: images per step.
         every: steps between checkpoints within an epoch; 0: none there.
     """
@@ -163,7 +148,8 @@ class KeepRun(keras.callbacks.Callback):
             return  # the epoch's end follows, and saves
         wanted = self.every and self.progress.step // self.every > before // self.every
         if wanted or self.interruption.signal_number is not None:
-            self.progress.metrics = metrics_state(self.model)
+            state = self.model.metrics_variables
+            self.progress.metrics = [float(ops.convert_to_numpy(total)) for total in state]
             self._count_seconds()
             self.checkpoints.save(self.model, self.progress)
         self._stop_if_asked()
@@ -205,18 +191,11 @@ class KeepRun(keras.callbacks.Callback):
 
 
 def tensorboard(folder: Path) -> keras.callbacks.Callback:
-    """The callback that writes each epoch's metrics and learning rate for TensorBoard.
-
-    It counts epochs from 0 and needs TensorFlow under every backend.
-
-    Raises:
-        ImportError: TensorFlow or tensorboard is not installed.
-    """
-    missing = [name for name in ("tensorflow", "tensorboard") if not find_spec(name)]
-    if missing:
+    """The callback that writes each epoch's metrics, counted from 0, for TensorBoard."""
+    if not (find_spec("tensorflow") and find_spec("tensorboard")):
         raise ImportError(
-            f"--tensorboard needs {' and '.join(missing)}, under every backend. "
-            f"Type: pip install {' '.join(missing)}"
+            "--tensorboard needs TensorFlow, under every backend. "
+            "Type: pip install tensorflow tensorboard"
         )
     if backend.NAME != "tensorflow":
         import tensorflow

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import itertools
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,9 +29,8 @@ class CheckpointError(ValueError):
 class Progress:
     """How far a run has come: what a checkpoint must hold beside weights and optimizer state.
 
-    Nothing else is needed to go on exactly: order and augmentation of the data are a pure function
-    of (seed, epoch, step), the learning rate is one of the optimizer's step count, and the networks
-    have no random layers.
+    Nothing else is needed to go on exactly: the data is a pure function of (seed, epoch, step), the
+    learning rate is one of the optimizer's step count, and the networks have no random layers.
 
     Attributes:
         epoch: epochs finished.
@@ -56,12 +54,10 @@ class Progress:
 class Checkpoints:
     """The checkpoints of a run, the newest few, in a folder.
 
-    `keras.callbacks.BackupAndRestore` also saves weights and optimizer state, but continues at the
-    beginning of an epoch even where it saved within one, forgets running metrics, history and best
-    value, overwrites its only copy in place, and does not notice damage.
-
-    Here a checkpoint is one safetensors file: the arrays by number, in Keras' order, which is the
-    same for all backends; and in its metadata the progress and a SHA-256 over everything.
+    `keras.callbacks.BackupAndRestore` goes on at the beginning of an epoch, forgets metrics and
+    history, overwrites its only copy in place, and does not notice damage. Here a checkpoint is one
+    safetensors file: the arrays by number, in Keras' order, which is the same for all backends; and
+    in its metadata the progress and a SHA-256 over everything.
 
     Args:
         folder: where they lie; made when the first is saved. All processes see it.
@@ -102,13 +98,9 @@ class Checkpoints:
         largest(0, self.replicas)
 
     def load(self, model: keras.Model) -> Progress | None:
-        """Load the newest intact checkpoint into a compiled model.
+        """Load the newest intact checkpoint into a compiled model; None if there is none at all.
 
-        A damaged one is passed over for the one before it, with a line that says so. Another line
-        says so if the checkpoint is from another backend.
-
-        Returns:
-            Its progress; None where there is no checkpoint at all.
+        A line says so where a damaged one is passed over, or it is from another backend.
 
         Raises:
             CheckpointError: there are checkpoints, and none is intact; or another version or run
@@ -154,7 +146,6 @@ class Checkpoints:
         return None
 
     def _paths(self) -> list[Path]:
-        """Oldest first."""
         try:
             # Not Path.glob, which takes a folder that may not be read for an empty one.
             return sorted(p for p in self.folder.iterdir() if p.match("epoch*-step*.safetensors"))
@@ -183,12 +174,6 @@ def _sha256(metadata: dict[str, str], arrays: dict[str, np.ndarray]) -> str:
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
-    """Read metadata and arrays, and make sure that they are what was written.
-
-    Raises:
-        CheckpointError: another version wrote it.
-        OSError, ValueError, KeyError, TypeError, SafetensorError: it is damaged.
-    """
     data = path.read_bytes()
     arrays = safetensors.numpy.load(data)
     metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
@@ -204,26 +189,18 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
 
 
 def _restore(model: keras.Model, path: Path, arrays: dict[str, np.ndarray]) -> None:
-    variables = _variables(model)
-    pairs = itertools.zip_longest(variables, (arrays[name] for name in sorted(arrays)))
-    for variable, array in pairs:
-        theirs, ours = (None if v is None else tuple(v.shape) for v in (array, variable))
-        if theirs != ours:
-            raise CheckpointError(
-                f"{path} belongs to another network or optimizer: an array has shape {theirs}, "
-                f"this network's {ours}. Start a new run with another --run-name."
-            )
-    for variable, name in zip(variables, sorted(arrays), strict=True):
-        variable.assign(arrays[name])
-
-
-def metrics_state(model: keras.Model) -> list[float]:
-    """Values of the compiled metrics' variables (totals and counts)."""
-    return [float(ops.convert_to_numpy(variable)) for variable in model.metrics_variables]
+    variables, values = _variables(model), [arrays[name] for name in sorted(arrays)]
+    if [tuple(v.shape) for v in variables] != [array.shape for array in values]:
+        raise CheckpointError(
+            f"{path} belongs to another network or optimizer: its {len(values)} arrays have other "
+            f"shapes than this network's {len(variables)}. Start a new run with another --run-name."
+        )
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def restore_metrics(model: keras.Model, state: list[float]) -> None:
-    """Put back what `metrics_state` gave, from a model compiled in the same way."""
+    """Put values of the metrics' variables back into a model compiled in the same way."""
     # Keras makes the variables of compiled metrics when it first computes them.
     outputs = np.zeros((1, model.output_shape[-1]), "float32")
     sparse = isinstance(model.loss, keras.losses.SparseCategoricalCrossentropy)

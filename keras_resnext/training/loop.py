@@ -12,18 +12,13 @@ import numpy as np
 
 from keras_resnext import backend, data
 from keras_resnext.backend import Replicas
-from keras_resnext.checkpoint import Checkpoint, open_checkpoint, write_checkpoint, write_config
-from keras_resnext.data import Dataset, SharedEvaluation, Split
+from keras_resnext.checkpoint import open_checkpoint, write_checkpoint, write_config
+from keras_resnext.data import Dataset, SharedEvaluation
 from keras_resnext.files import write_json, write_text
 from keras_resnext.models import load_weights
 from keras_resnext.training import replicas as scale
 from keras_resnext.training import run
-from keras_resnext.training.callbacks import (
-    Interruption,
-    KeepRun,
-    StopOnNaN,
-    tensorboard,
-)
+from keras_resnext.training.callbacks import Interruption, KeepRun, StopOnNaN, tensorboard
 from keras_resnext.training.checkpoints import Checkpoints, Progress
 from keras_resnext.training.network import (
     architecture,
@@ -67,7 +62,11 @@ def train(settings: Settings, folder: Path, options: RunOptions) -> dict:
     if settings.deterministic:
         backend.native.make_deterministic()  # before the backend starts
     replicas = scale.start(options.devices, options.distributed)
-    options.check_gpu()
+    if options.gpu and not backend.native.accelerators():
+        raise ValueError(
+            f"--gpu: the backend {backend.NAME} finds none on this machine; leave the option out "
+            "to train on the CPU, or install the backend's build for the GPU"
+        )
     for sentence in _notes(settings, before):
         print(f"Note: {sentence}.")
     with run.held(folder) if replicas.is_chief else nullcontext():
@@ -78,7 +77,8 @@ def train(settings: Settings, folder: Path, options: RunOptions) -> dict:
         scale.check(settings, dataset, replicas)
         scale.check_same("The settings", settings.to_toml(), replicas)
         with scale.scope(replicas):
-            progress = _fit(settings, dataset, folder, options, replicas, initial)
+            license = initial.license if initial else None
+            progress = _fit(settings, dataset, folder, options, replicas, license)
         return _finish(settings, dataset, folder, progress, replicas)
 
 
@@ -88,7 +88,7 @@ def _fit(
     folder: Path,
     options: RunOptions,
     replicas: Replicas,
-    initial: Checkpoint | None,
+    license: str | None,
 ) -> Progress:
     """Train up to the last epoch, from the beginning or from where the run has come to."""
     batches = training_batches(settings, dataset, options.workers, replicas.shard)
@@ -118,7 +118,7 @@ def _fit(
             preprocessing=dataset.preprocessing,
             class_names=dataset.class_names,
             trained_on=" after ".join(filter(None, (dataset.name, settings.network.weights))),
-            license=initial.license if initial else None,
+            license=license,
             weights_file=weights_file,
         )
 
@@ -158,16 +158,16 @@ def _fit(
 def _finish(
     settings: Settings, dataset: Dataset, folder: Path, progress: Progress, replicas: Replicas
 ) -> dict:
-    """Evaluate last and best weights on the test split, and write the results.
-
-    Each process evaluates all of it, by itself.
-    """
+    """Evaluate last and best weights on the test split, in each process, and write the results."""
     model = build_network(settings, dataset)
     accuracies: dict[str, float] = {}
     for which in ("last", "best"):
         source = open_checkpoint(folder, which)
         load_weights(model, source.weights(), source.name)
-        top1, top5 = _accuracies(model, settings, dataset, dataset.test)
+        logits = model.predict(plain_batches(settings, dataset, dataset.test), verbose=0)
+        ranked = np.argsort(-logits, axis=1, kind="stable")[:, :5]
+        hits = ranked == dataset.test.labels_of()[:, None]
+        top1, top5 = float(hits[:, 0].mean()), float(hits.any(axis=1).mean())
         accuracies |= {f"test_accuracy_{which}": top1, f"test_top5_accuracy_{which}": top5}
     results = {
         "epochs": progress.epoch,
@@ -187,15 +187,6 @@ def _finish(
     return results
 
 
-def _accuracies(
-    model: keras.Model, settings: Settings, dataset: Dataset, split: Split
-) -> tuple[float, float]:
-    """Top-1 and top-5 accuracy on a split."""
-    logits = model.predict(plain_batches(settings, dataset, split), verbose=0)
-    ranked = np.argsort(-logits, axis=1, kind="stable")[:, :5] == split.labels_of()[:, None]
-    return float(ranked[:, 0].mean()), float(ranked.any(axis=1).mean())
-
-
 def _check_weights(folder: Path) -> None:
     """Make sure that the weights a run has saved can still be read."""
     for which in ("last", "best"):
@@ -212,14 +203,10 @@ def _notes(settings: Settings, before: Settings | None) -> Iterator[str]:
     """What a user should know about a run's settings before it starts, without being wrong."""
     schedule, peak = settings.schedule, settings.peak_learning_rate
     if peak != schedule.learning_rate:
-        images = settings.data.batch_size * settings.optimizer.accumulate_steps
         yield (
             f"--learning-rate {schedule.learning_rate:g} for {schedule.base_batch_size} images "
-            f"per update becomes {peak:g} for {images}"
+            f"per update is {peak:g} for this batch size"
         )
-    late = [epoch for epoch in schedule.milestones if epoch >= schedule.epochs]
-    if schedule.schedule == "piecewise" and late:
-        yield f"--milestones {' '.join(map(str, late))} come after the last epoch"
     if before and before.schedule.epochs != schedule.epochs and schedule.schedule == "cosine":
         yield (
             f"with --epochs {schedule.epochs} instead of {before.schedule.epochs} the learning "
@@ -230,8 +217,7 @@ def _notes(settings: Settings, before: Settings | None) -> Iterator[str]:
 def dry_run(settings: Settings) -> str:
     """Describe network, data, steps and memory of a run, without training or writing anything.
 
-    Memory is estimated from shapes: activations are the outputs of all layers, each kept for the
-    gradient; what a backend fuses, recomputes or needs to work in is not known beforehand.
+    Memory is estimated from shapes, as if the outputs of all layers were kept for the gradient.
 
     Raises:
         ValueError: as `train` raises.
@@ -246,18 +232,11 @@ def dry_run(settings: Settings) -> str:
 
     full_size = settings.change(small_sizes=(), small_until=())
     model = without_values(lambda: build_network(full_size, dataset))
-    parameters, trained = (
-        sum(prod(v.shape) for v in variables)
-        for variables in (model.variables, model.trainable_variables)
-    )
-    per_image = sum(
-        prod(tensor.shape[1:])
-        for layer in model.layers
-        for tensor in keras.tree.flatten(layer.output)
-    )
+    parameters = model.count_params()
+    per_image = sum(prod(layer.output.shape[1:]) for layer in model.layers)
     size = 2 if "16" in policy.compute_dtype else 4
-    copies = 3 if settings.optimizer.ema_decay else 2  # gradients, momentum, averages
-    memory = 4 * (parameters + copies * trained) + size * settings.data.batch_size * per_image
+    copies = 4 if settings.optimizer.ema_decay else 3  # weights, gradients, momentum, averages
+    memory = 4 * copies * parameters + size * settings.data.batch_size * per_image
     epochs = settings.schedule.epochs
     weights = settings.network.weights or "random"
     if initial is not None:

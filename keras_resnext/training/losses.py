@@ -33,10 +33,7 @@ def loss(settings: Settings, dataset: Dataset) -> keras.losses.Loss:
 def balanced_weights(dataset: Dataset) -> np.ndarray:
     """Weights images / (classes * images of the class), as scikit-learn's "balanced".
 
-    Over the training images the mean weight is 1, so that learning rates keep their meaning.
-
-    Returns:
-        float32 (classes,).
+    float32 (classes,); the mean over the training images is 1.
 
     Raises:
         ValueError: a class has no training image.

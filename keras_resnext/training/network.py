@@ -68,11 +68,7 @@ def architecture(settings: Settings) -> Architecture:
 def origin(settings: Settings, folder: Path) -> Checkpoint | None:
     """The checkpoint that says how images become the network's input, and its license.
 
-    What the run itself has saved goes first: so it resumes without the initial weights.
-
-    Args:
-        settings: resolved ones.
-        folder: of the run, which may not be there yet.
+    What the run itself has saved in `folder` goes first: so it resumes without the initial weights.
     """
     if (folder / CONFIG).is_file():
         return open_checkpoint(folder)
@@ -95,14 +91,8 @@ def preprocessing(settings: Settings, source: Checkpoint | None) -> Preprocessin
     return dataclasses.replace(measured, image_size=size, resize_size=resize_size)
 
 
-def build_network(
-    settings: Settings, dataset: Dataset, classifier_activation: str | None = None
-) -> keras.Model:
-    """Build the network that resolved settings describe, with random weights.
-
-    It returns logits unless `classifier_activation` is "softmax". With progressive resizing it
-    takes images of any size.
-    """
+def build_network(settings: Settings, dataset: Dataset) -> keras.Model:
+    """Build the network of resolved settings; with progressive resizing it takes any size."""
     height, width, channels = dataset.input_shape
     if settings.augmentation.small_sizes:
         height = width = None  # type: ignore[assignment]
@@ -110,7 +100,7 @@ def build_network(
         **dataclasses.asdict(architecture(settings)),
         input_shape=in_data_format((height, width, channels)),
         classes=dataset.num_classes,
-        classifier_activation=classifier_activation,
+        classifier_activation=None,
         name=settings.network.model,
     )
 
@@ -121,12 +111,6 @@ def compiled_network(
     """Build the network to train, which returns logits, with optimizer, loss and accuracy.
 
     Sets the global seed and dtype policy.
-
-    Args:
-        settings: resolved ones.
-        dataset: gives input shape, classes, and the number of images per class.
-        steps_per_epoch: for the learning rate's schedule.
-        steps_per_execution: as of `keras.Model.compile`.
 
     Raises:
         ValueError: a class that is to be weighted has no training image.
@@ -153,11 +137,7 @@ def compiled_network(
 def training_batches(
     settings: Settings, dataset: Dataset, workers: int = 2, shard: tuple[int, int] = (0, 1)
 ) -> Batches:
-    """Shuffled and augmented batches of the training split.
-
-    Raises:
-        ValueError: the split is empty or smaller than a batch, or the shards cannot be equal.
-    """
+    """Shuffled and augmented batches of the training split, which holds one batch or more."""
     if not len(dataset.train):
         raise ValueError(f"--data-dir: holds no training images of {dataset.name}, expected train/")
     if settings.data.batch_size > len(dataset.train):

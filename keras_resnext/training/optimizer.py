@@ -23,11 +23,10 @@ class CoupledSGD(keras.optimizers.SGD):
         w = w - learning_rate * (g + momentum * buffer)     with Nesterov
         w = w - learning_rate * buffer                      without
 
-    In `keras.optimizers.SGD`, weight decay is decoupled (taken off the weight beside the gradient,
-    untouched by momentum: about a tenth of the effect at momentum 0.9), the buffer holds past steps
-    multiplied by their learning rates, and all weights have one rate, where PyTorch has parameter
-    groups. With `use_ema`, Keras overwrites the weights with their averages when a `fit` ends; here
-    the averages stay beside the weights, so that a further `fit` goes on.
+    In `keras.optimizers.SGD`, weight decay is decoupled (untouched by momentum: about a tenth of
+    the effect at momentum 0.9), the buffer holds past steps multiplied by their learning rates, and
+    all weights have one rate. With `use_ema`, Keras overwrites the weights with their averages when
+    a `fit` ends; here the averages stay beside the weights, so that a further `fit` goes on.
 
     Args:
         learning_rate: number or `keras.optimizers.schedules.LearningRateSchedule`.

@@ -10,16 +10,13 @@ DECADE = 10
 
 
 def draw_curves(histories: Mapping[str, Sequence[Row]], path: Path) -> None:
-    """Draw loss, accuracy and learning rate by epoch, in one color per run.
+    """Draw loss, accuracy and learning rate by epoch into a PNG, in one color per run.
 
     Validation is solid, training thin and dashed, the best epoch circled.
 
     Args:
         histories: rows of one epoch or more, by the run's name.
         path: of the PNG.
-
-    Raises:
-        ImportError: matplotlib is not installed.
     """
     canvas = figure(figsize=(15, 4.2), layout="constrained")
     loss, accuracy, rate = canvas.subplots(1, 3)

@@ -1,4 +1,8 @@
-"""Settings that work, by name, each with its source and what it reaches."""
+"""Settings that work, by name, each with its source and what it reaches.
+
+What a recipe does not name is a default of `Settings`: learning rate 0.1, multiplied by 0.1 at each
+milestone; Nesterov momentum 0.9; weight decay 5e-4.
+"""
 
 from pathlib import Path
 
@@ -29,14 +33,7 @@ RECIPES: dict[str, Settings] = {
     "paper": Settings(
         data=Data(dataset="cifar100", batch_size=128),
         network=Network(model="resnext29", cardinality=8, base_width=64),
-        schedule=Schedule(
-            epochs=300,
-            learning_rate=0.1,
-            schedule="piecewise",
-            milestones=(300 // 2, 300 * 3 // 4),
-            decay_factor=0.1,
-        ),
-        optimizer=Optimizer(momentum=0.9, nesterov=True, weight_decay=5e-4),
+        schedule=Schedule(epochs=300, milestones=(300 // 2, 300 * 3 // 4)),
         augmentation=Augmentation(crop_padding=4, flip=True, padding_color="mean"),
     ),
     # github.com/weiaicunzai/pytorch-cifar100, resnext50: CIFAR-100 test error 22.23 %, the best
@@ -48,14 +45,9 @@ RECIPES: dict[str, Settings] = {
         data=Data(dataset="cifar100", batch_size=128),
         network=Network(model="resnext50", cardinality=32, base_width=4, reduce="grouped"),
         schedule=Schedule(
-            epochs=200,
-            learning_rate=0.1,
-            schedule="piecewise",
-            milestones=(60 - 1, 120 - 1, 160 - 1),
-            decay_factor=0.2,
-            warmup_epochs=1.0,
+            epochs=200, milestones=(60 - 1, 120 - 1, 160 - 1), decay_factor=0.2, warmup_epochs=1.0
         ),
-        optimizer=Optimizer(momentum=0.9, nesterov=False, weight_decay=5e-4),
+        optimizer=Optimizer(nesterov=False),
         augmentation=Augmentation(
             crop_padding=4, flip=True, rotation_degrees=15.0, padding_color="black"
         ),
@@ -66,14 +58,8 @@ RECIPES: dict[str, Settings] = {
     "modern": Settings(
         data=Data(dataset="cifar100", batch_size=128, drop_remainder=True),
         network=Network(model="resnext50", cardinality=32, base_width=4),
-        schedule=Schedule(
-            epochs=200,
-            learning_rate=0.1,
-            base_batch_size=128,
-            schedule="cosine",
-            warmup_epochs=5.0,
-        ),
-        optimizer=Optimizer(momentum=0.9, nesterov=True, weight_decay=5e-4, ema_decay=0.999),
+        schedule=Schedule(epochs=200, base_batch_size=128, schedule="cosine", warmup_epochs=5.0),
+        optimizer=Optimizer(ema_decay=0.999),
         loss=Loss(label_smoothing=0.1),
         augmentation=Augmentation(
             crop_padding=4, flip=True, policy="trivialaugment", erasing=0.1, mixup=0.2, cutmix=1.0
@@ -105,15 +91,8 @@ RECIPES: dict[str, Settings] = {
     "imagenet": Settings(
         data=Data(dataset="imagenet", batch_size=256, drop_remainder=True),
         network=Network(model="resnext50", cardinality=32, base_width=4),
-        schedule=Schedule(
-            epochs=90,
-            learning_rate=0.1,
-            base_batch_size=256,
-            schedule="piecewise",
-            milestones=(30, 60),
-            decay_factor=0.1,
-        ),
-        optimizer=Optimizer(momentum=0.9, nesterov=True, weight_decay=1e-4),
+        schedule=Schedule(epochs=90, base_batch_size=256, milestones=(30, 60)),
+        optimizer=Optimizer(weight_decay=1e-4),
         augmentation=Augmentation(flip=True, crop_scale=(0.08, 1.0)),
     ),
     # torchvision's newer recipe (pytorch/vision issue 3995): validation accuracy 81.198 %. Theirs
@@ -131,7 +110,7 @@ RECIPES: dict[str, Settings] = {
             warmup_epochs=5.0,
         ),
         # 0.99998, which theirs scales by batch and epochs to 0.9989 per 32 steps.
-        optimizer=Optimizer(momentum=0.9, nesterov=False, weight_decay=2e-5, ema_decay=0.99997),
+        optimizer=Optimizer(nesterov=False, weight_decay=2e-5, ema_decay=0.99997),
         loss=Loss(label_smoothing=0.1),
         augmentation=Augmentation(
             flip=True,
@@ -166,13 +145,8 @@ def recipe(name: str) -> Settings:
 def shortened(settings: Settings, epochs: int) -> tuple[Settings, str]:
     """Settings for fewer epochs, with the phases of the training shorter in proportion.
 
-    For the command line: the shortened recipe gives the defaults of the options, so that whatever
-    the user typed himself is taken, or refused, as it is.
-
-    Args:
-        settings: a recipe's.
-        epochs: how many to train; where they are not fewer than the recipe's, or less than 1, the
-            settings are returned as they are.
+    Where `epochs` are not fewer than the recipe's, or less than 1, the settings are returned as
+    they are.
 
     Returns:
         The settings, and a sentence on what has become of the phases; "" if nothing has.
@@ -192,13 +166,9 @@ def shortened(settings: Settings, epochs: int) -> tuple[Settings, str]:
     sizes = {e: size for e, size, until in phases if e < epochs or until >= last}
     values |= {"small_until": tuple(sizes), "small_sizes": tuple(sizes.values())}
     before = settings.flat()
-    changes = [
-        f"{option(name)} {_words(before[name])} becomes {_words(value)}"
-        for name, value in values.items()
-        if name != "epochs" and value != before[name]
-    ]
-    sentence = f"{epochs} instead of {settings.schedule.epochs} epochs: {', '.join(changes)}"
-    return settings.change(**values), sentence if changes else ""
+    changes = [f"{option(n)} {_words(v)}" for n, v in values.items() if v != before[n]]
+    sentence = f"{epochs} instead of {settings.schedule.epochs} epochs: {', '.join(changes[1:])}"
+    return settings.change(**values), sentence if changes[1:] else ""
 
 
 def _words(value) -> str:

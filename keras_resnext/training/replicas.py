@@ -39,11 +39,7 @@ def start(devices: int = 1, distributed: bool = False) -> Replicas:
 
 @contextmanager
 def scope(replicas: Replicas) -> Iterator[None]:
-    """Build, compile, load and fit within.
-
-    Raises:
-        ProcessLost: another process is gone.
-    """
+    """Build, compile, load and fit within; raises `ProcessLost` once another process is gone."""
     try:
         with replicas.scope():
             yield
@@ -58,11 +54,10 @@ def scope(replicas: Replicas) -> Iterator[None]:
 
 
 def check(settings: Settings, dataset: Dataset, replicas: Replicas) -> None:
-    """Make sure that the replicas train as one device would.
+    """Make sure that the replicas share each batch equally, as if one device trained.
 
     Raises:
-        ValueError: they cannot share each training batch equally, so that the mean of their
-            gradients would not be its gradient; or the backend lacks what a setting needs.
+        ValueError: they cannot; or the backend lacks what a setting needs.
     """
     count, size = replicas.count, settings.data.batch_size
     if size % count:
@@ -89,11 +84,7 @@ def check(settings: Settings, dataset: Dataset, replicas: Replicas) -> None:
 
 
 def check_same(name: str, text: str, replicas: Replicas) -> None:
-    """Make sure that a text is the same in all processes, which all come here; waits for them.
-
-    Raises:
-        ValueError: another process has another text; the message says what it is by `name`.
-    """
+    """Make sure that a text is the same in all processes, which all come here; waits for them."""
     digest = zlib.crc32(text.encode()) >> 8  # what float32 holds exactly
     if largest(digest, replicas) != -largest(-digest, replicas):
         raise ValueError(
@@ -109,10 +100,7 @@ def largest(value: float, replicas: Replicas) -> float:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Context for what one process computes while the others do not.
-
-    Keras' distribution would have all processes of JAX agree on new variables.
-    """
+    """Compute in one process: Keras' distribution has all of JAX agree on new variables."""
     distribution = keras.distribution.distribution()
     keras.distribution.set_distribution(None)
     try:

@@ -21,15 +21,7 @@ from keras_resnext.training.settings import FREE, Count, Folder, Settings, check
 SETTINGS_FILE = "settings.toml"
 RUN_NAME = re.compile(r"\w[\w.,+=@ -]{0,99}")
 TEXTS = ("backend", "device", "version")  # columns of history.csv
-NUMBERS = (
-    "epoch",
-    "loss",
-    "accuracy",
-    "val_loss",
-    "val_accuracy",
-    "learning_rate",
-    "seconds",
-)
+NUMBERS = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"]
 REACHED = ("test_accuracy_best", "test_accuracy_last", "parameters")  # of results.json
 
 
@@ -97,24 +89,12 @@ class RunOptions:
             )
         return self.output_dir / name
 
-    def check_gpu(self) -> None:
-        """Start the backend, and raise a ValueError if a GPU is asked for and it finds none."""
-        if self.gpu and not backend.native.accelerators():
-            raise ValueError(
-                f"--gpu: the backend {backend.NAME} finds none on this machine; leave the option "
-                "out to train on the CPU, or install the backend's build for the GPU"
-            )
-
 
 def check(folder: Path, settings: Settings, resume: bool) -> Settings | None:
-    """Make sure that a run can begin or go on in a folder.
-
-    Returns:
-        The settings that a resumed run has had so far.
+    """Make sure that a run can begin or go on in a folder, and return its settings so far.
 
     Raises:
-        RunError: the run exists and is not to be resumed; or it is to be resumed, and does not
-            exist or has other settings.
+        RunError: the run exists, or is to be resumed and does not exist or has other settings.
     """
     if not resume:
         if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
@@ -140,12 +120,7 @@ def check(folder: Path, settings: Settings, resume: bool) -> Settings | None:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold a run's folder for this process; a folder that got nothing is removed again.
-
-    Raises:
-        BlockingIOError: another process trains in it.
-        RunError: it cannot be made.
-    """
+    """Hold a run's folder for this process; a folder that got nothing is removed again."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -159,11 +134,7 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def settings_of(folder: Path) -> Settings:
-    """Read the settings of a run.
-
-    Raises:
-        RunError: there is no run in `folder`, or its settings cannot be read.
-    """
+    """Read the settings of a run; raises `RunError` where there are none or they are wrong."""
     path = folder / SETTINGS_FILE
     if not path.is_file():
         there = sorted(p.parent.name for p in folder.parent.glob(f"*/{SETTINGS_FILE}"))
@@ -240,10 +211,7 @@ def compare_runs(folders: Sequence[Path], output_dir: Path) -> str:
     """
     places = [folder.resolve() for folder in folders]
     if len(set(places)) < max(2, len(places)):
-        raise ValueError(
-            "RUNS: name the folders of two runs or more, each once, got "
-            f"{' '.join(map(str, folders)) or 'none'}"
-        )
+        raise ValueError("RUNS: name the folders of two runs or more, each once")
     unique = len({place.name for place in places}) == len(places)
     runs = {place.name if unique else str(place): read_run(place) for place in places}
     for name, run in runs.items():
@@ -257,8 +225,7 @@ def compare_runs(folders: Sequence[Path], output_dir: Path) -> str:
     parts = [
         "# Runs side by side",
         table(header, ([name, *cells.values()] for name, cells in reached.items())),
-        "The best epoch is that of the highest validation accuracy; test accuracies are those of "
-        "its weights and of the last epoch's. Seconds per epoch: the median, validation included.",
+        "The best epoch is that of the highest validation accuracy. Seconds per epoch: the median.",
         "## Settings that differ",
         table(["setting", *runs], differing) if differing else "None.",
     ]

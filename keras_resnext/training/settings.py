@@ -65,17 +65,13 @@ def option(name: str) -> str:
 
 
 def _in_one_line(error: pydantic.ValidationError) -> str:
-    """The first problem that pydantic found, by the option's name."""
     problem = error.errors()[0]
     if "error" in (context := problem.get("ctx", {})):  # raised by a `__post_init__`
         message = str(context["error"])
         return re.sub(r"^[a-z_]+(?=: )", lambda found: option(found[0]), message)
     names = [part for part in problem["loc"] if isinstance(part, str)]
     if problem["type"] == "unexpected_keyword_argument":
-        *table, name = names
-        belongs = [part for part, known in _names().items() if name in known]
-        hint = f"; it belongs to the table [{belongs[0]}]" if belongs else ""
-        return f"unknown setting {'.'.join([*table, name])!r}{hint}"
+        return f"unknown setting {'.'.join(names)!r}"
     message = problem["msg"].replace("Input should be", "must be")
     return f"{option(names[-1])}: {message}, got {problem['input']!r}"
 
@@ -282,30 +278,21 @@ class Settings:
         return tomli_w.dumps(_adapter().dump_python(self, mode="json", exclude_none=True))
 
     @classmethod
-    def from_toml(cls, text: str) -> "Settings":
-        """Read what `to_toml` wrote; missing keys keep their defaults.
-
-        Raises:
-            ValueError: it is not TOML, a key is unknown, or a value does not fit.
-        """
-        values = json.dumps(tomllib.loads(text), default=str)
-        try:
-            return _adapter().validate_json(values)
-        except pydantic.ValidationError as error:
-            raise ValueError(_in_one_line(error)) from None
-
-    @classmethod
     def from_file(cls, path: str | os.PathLike) -> "Settings":
-        """Read a settings file.
+        """Read a file of what `to_toml` wrote; missing keys keep their defaults.
 
         Raises:
-            ValueError: it cannot be read or does not hold settings; the message names the file.
+            ValueError: it cannot be read, a key is unknown, or a value does not fit; the message
+                names the file.
         """
         path = Path(path)
         try:
             if not path.is_file():
                 raise ValueError("there is no such file")
-            return cls.from_toml(path.read_text(encoding="utf-8"))
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            return _adapter().validate_json(json.dumps(values, default=str))
+        except pydantic.ValidationError as error:
+            raise ValueError(f"settings file {path}: {_in_one_line(error)}") from None
         except (OSError, ValueError) as error:
             raise ValueError(f"settings file {path}: {error}") from error
 
@@ -313,12 +300,8 @@ class Settings:
 @functools.cache
 def _names() -> dict[str, tuple[str, ...]]:
     """Names of the settings of each part."""
-    parts = {field.name: getattr(Settings(), field.name) for field in dataclasses.fields(Settings)}
-    return {
-        name: tuple(field.name for field in dataclasses.fields(part))
-        for name, part in parts.items()
-        if dataclasses.is_dataclass(part)
-    }
+    values = _adapter().dump_python(Settings())
+    return {part: tuple(names) for part, names in values.items() if isinstance(names, dict)}
 
 
 @functools.cache

@@ -1,4 +1,3 @@
-import json
 import os
 
 import keras
@@ -109,7 +108,7 @@ def test_nothing_but_damage(tmp_path, trained):
 )
 def test_another_network_or_optimizer(tmp_path, trained, other):
     checkpoints(tmp_path).save(trained, Progress(1))
-    with pytest.raises(CheckpointError, match="another network or optimizer: an array has shape"):
+    with pytest.raises(CheckpointError, match="another network or optimizer: its"):
         checkpoints(tmp_path).load(other())
 
 
@@ -148,9 +147,3 @@ def test_no_permission(tmp_path, trained, name):
     finally:
         os.seteuid(os.getuid())
         path.chmod(mode)
-
-
-def test_progress_is_plain_json(tmp_path, trained):
-    checkpoints(tmp_path).save(trained, Progress(1, history=[{"loss": 0.1}]))
-    with safetensors.safe_open(tmp_path / FIRST, "numpy") as file:
-        assert json.loads(file.metadata()["progress"])["history"] == [{"loss": 0.1}]

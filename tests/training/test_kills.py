@@ -10,7 +10,7 @@ import pytest
 from tests.training.killed import LONGEST, end_of, log_of, start
 from tests.training.same_run import assert_same_run
 
-KILLS = 3
+KILLS = 2
 
 
 @pytest.fixture(scope="module")

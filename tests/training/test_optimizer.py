@@ -126,11 +126,6 @@ def test_cosine(warmup):
     np.testing.assert_allclose(rates(settings), expected, rtol=1e-5, atol=1e-8)
 
 
-def test_constant_is_a_number():
-    settings = Settings().change(schedule="constant", learning_rate=0.3)
-    assert learning_rate(settings, STEPS) == 0.3
-
-
 class Record(keras.callbacks.Callback):
     """Weights after each step, and during validation."""
 
