@@ -1,7 +1,7 @@
 """How one grouped convolution is computed, and which way is fastest where.
 
 The ways that the backends lack are built from `keras.ops` and the backend's dense convolution;
-`TABLE` holds the measured choice (`python scripts/benchmark layers`).
+`TABLE` holds the measured choice (`python scripts/benchmark/layers.py`).
 """
 
 from collections.abc import Callable

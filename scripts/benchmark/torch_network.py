@@ -33,15 +33,30 @@ class Bottleneck(nn.Module):
 
 
 class ResNeXt(nn.Module):
-    """`keras_resnext.ResNeXt` with the CIFAR stem, from (batch, 3, height, width) to logits."""
+    """`keras_resnext.ResNeXt` from (batch, 3, height, width) to logits.
+
+    It has the CIFAR stem, or, if large, ImageNet's: torchvision's `resnext50_32x4d` for blocks
+    (3, 4, 6, 3) and 1000 classes.
+    """
 
     def __init__(
-        self, stage_blocks, cardinality=32, base_width=4, grouped_reduce=False, classes=100
+        self,
+        stage_blocks,
+        cardinality=32,
+        base_width=4,
+        grouped_reduce=False,
+        classes=100,
+        large=False,
     ):
         super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True)
+        stem = (
+            nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+            if large
+            else nn.Conv2d(3, 64, 3, 1, 1, bias=False)
         )
+        self.stem = nn.Sequential(stem, nn.BatchNorm2d(64), nn.ReLU(inplace=True))
+        if large:
+            self.stem.append(nn.MaxPool2d(3, 2, 1))
         channels, blocks = 64, []
         for stage, count in enumerate(stage_blocks):
             for index in range(count):
@@ -57,15 +72,3 @@ class ResNeXt(nn.Module):
     def forward(self, x):
         """Return the logits (batch, classes)."""
         return self.predictions(self.blocks(self.stem(x)).mean((2, 3)))
-
-
-def imagenet_network(stage_blocks, classes):
-    """The same with the ImageNet stem: torchvision's `resnext50_32x4d` for blocks (3, 4, 6, 3)."""
-    model = ResNeXt(stage_blocks, classes=classes)
-    model.stem = nn.Sequential(
-        nn.Conv2d(3, 64, 7, 2, 3, bias=False),
-        nn.BatchNorm2d(64),
-        nn.ReLU(inplace=True),
-        nn.MaxPool2d(3, 2, 1),
-    )
-    return model

@@ -6,55 +6,83 @@ so their ratio, round by round, is worth more than either time.
 
 import argparse
 import json
+import math
 import os
 import platform
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
-NETWORKS = Path(__file__).with_name("networks.py")
+CONTESTANTS = Path(__file__).with_name("contestants.py")
 BACKENDS = ("tensorflow", "jax", "torch")
-MARK = "seconds: "
+MARK = "measured: "
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is measured.
+
+    Attributes:
+        what: "train" or "infer".
+        model: a key of `MODELS` in contestants.py.
+        batch_size: images per step.
+        image_size: in pixels; images are square.
+        precision: a Keras dtype policy.
+    """
+
+    what: str
+    model: str
+    batch_size: int
+    image_size: int
+    precision: str = "float32"
 
 
 @dataclass
 class Contestant:
-    """One network under one backend.
+    """One way to compute a task.
 
     Attributes:
-        network: a key of `NETWORKS` in networks.py.
+        name: a key of `CONTESTANTS` in contestants.py.
+        task: to compute.
         backend: the Keras backend of its process.
-        batch_size: images per step.
-        precision: a Keras dtype policy.
-        compile_seconds: what the first step took beyond a later one; set by `start`.
-        step_seconds: one time per round; appended by `turn`.
+        compile_seconds: what the first step took beyond a later one.
+        step_seconds: the mean of each turn.
+        memory_mib: the largest resident memory of the process so far.
     """
 
-    network: str
-    backend: str
-    batch_size: int
-    precision: str = "float32"
+    name: str
+    task: Task
+    backend: str = "torch"
     compile_seconds: float = 0.0
     step_seconds: list[float] = field(default_factory=list)
+    memory_mib: float = 0.0
+
+    @property
+    def title(self) -> str:
+        """The name, with the backend where there is a choice."""
+        ours = self.name in ("keras_resnext", "plain Keras")
+        return f"{self.name}, {self.backend}" if ours else self.name
 
     def start(self) -> None:
         """Start the process, build the network and take the first, compiling step."""
         self._process = subprocess.Popen(
-            [sys.executable, NETWORKS, self.network, str(self.batch_size), self.precision],
+            [sys.executable, CONTESTANTS, self.name, json.dumps(asdict(self.task))],
             env=backend_environment(self.backend),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        whole, one_step = self._ask(1)
-        self.compile_seconds = max(whole - 2 * one_step, 0.0)
+        whole, self._one_step = self._ask(1)
+        self.compile_seconds = max(whole - 2 * self._one_step, 0.0)
 
-    def turn(self, steps: int) -> None:
-        """Take `steps` steps while everyone else waits."""
-        _, seconds = self._ask(steps)
-        self.step_seconds.append(seconds / steps)
+    def turn(self, seconds: float) -> None:
+        """Take as many steps as fit into some seconds, at least one, while everyone else waits."""
+        steps = max(1, round(seconds / self._one_step))
+        _, alone = self._ask(steps)
+        self.step_seconds.append(alone / steps)
 
     def stop(self) -> None:
         """End the process."""
@@ -69,13 +97,13 @@ class Contestant:
         self._process.stdin.flush()
         for line in self._process.stdout:
             if line.startswith(MARK):
-                whole, alone = json.loads(line.removeprefix(MARK))
+                whole, alone, self.memory_mib = json.loads(line.removeprefix(MARK))
                 return whole, alone
-        raise RuntimeError(f"{self.network}: the process ended; its error stands above")
+        raise RuntimeError(f"{self.title}: the process ended; its error stands above")
 
 
-def race(contestants: list[Contestant], rounds: int, steps: int) -> str:
-    """Let each take `rounds` turns of `steps` steps; return a table relative to the first."""
+def race(contestants: list[Contestant], rounds: int, seconds: float) -> list[dict[str, Any]]:
+    """Let each take turns of some seconds; return a row for each, relative to the first."""
     started = []
     try:
         for contestant in contestants:
@@ -83,32 +111,28 @@ def race(contestants: list[Contestant], rounds: int, steps: int) -> str:
             contestant.start()
         for _ in range(rounds):
             for contestant in contestants:
-                contestant.turn(steps)
+                contestant.turn(seconds)
     finally:
         for contestant in started:
             contestant.stop()
-    lines = [
-        "| network | backend | batch | ms | images/s | compile s "
-        f"| speed, {contestants[0].network} = 1 |",
-        "|---" * 7 + "|",
-    ]
-    for contestant in contestants:
-        seconds = median(contestant.step_seconds)
-        lines.append(
-            f"| {contestant.network} | {contestant.backend} | {contestant.batch_size} "
-            f"| {1000 * seconds:.1f} | {contestant.batch_size / seconds:.1f} "
-            f"| {contestant.compile_seconds:.0f} | {_speed(contestants[0], contestant)} |"
-        )
-    return "\n".join(lines)
+    return [_row(contestants[0], contestant) for contestant in contestants]
 
 
-def _speed(peer: Contestant, contestant: Contestant) -> str:
-    """By round, where the peer's is 1: the median and the range."""
+def _row(peer: Contestant, contestant: Contestant) -> dict[str, Any]:
     pairs = zip(peer.step_seconds, contestant.step_seconds, strict=True)
     ratios = [theirs / ours for theirs, ours in pairs]
-    if len(ratios) == 1:
-        return f"{ratios[0]:.2f}"
-    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    step = median(contestant.step_seconds)
+    return {
+        **asdict(contestant.task),
+        "contestant": contestant.title,
+        "step_ms": round(1000 * step, 1),
+        "images_per_second": round(contestant.task.batch_size / step, 1),
+        "relative_speed": round(median(ratios), 2),
+        "slowest_round": round(min(ratios), 2),
+        "fastest_round": round(max(ratios), 2),
+        "compile_seconds": round(contestant.compile_seconds, 1),
+        "memory_mib": math.ceil(contestant.memory_mib),
+    }
 
 
 def backend_environment(backend: str) -> dict[str, str]:
@@ -124,14 +148,27 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return options
 
 
-def print_title(title: str) -> None:
-    """Print a heading, the command, the machine and the versions, as Markdown."""
-    from keras_resnext.backend import versions
+def title(text: str) -> str:
+    """Return a heading, the command, the machine and the versions, as Markdown."""
+    from keras_resnext.backend import environment
 
-    packages = ", ".join(f"{package} {version}" for package, version in versions().items())
-    print(f"# {title}\n\n`python {' '.join(sys.argv)}`\n")
-    print(
-        f"{platform.platform()}, {os.cpu_count()} cores; Python {platform.python_version()}, "
-        f"{packages}\n",
-        flush=True,
+    found = environment()
+    packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
+    return (
+        f"# {text}\n\n`python {' '.join(sys.argv)}`\n\n{_processor() or found['processor']}, "
+        f"{os.cpu_count()} cores, {platform.platform()}; Python {platform.python_version()}, "
+        f"{packages}\n"
     )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not Linux
+        return ""
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "")
+
+
+def print_title(text: str) -> None:
+    """Print it before what is measured."""
+    print(title(text), flush=True)

@@ -1,5 +1,6 @@
 """The scripts that measure speed: they run, and compare with the same network."""
 
+import csv
 import runpy
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ def script(monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(SCRIPTS))
 
     def run(name, *arguments):
-        monkeypatch.setattr(sys, "argv", [str(SCRIPTS / name), *arguments])
+        monkeypatch.setattr(sys, "argv", [str(SCRIPTS / name), *map(str, arguments)])
         runpy.run_path(str(SCRIPTS / name), run_name="__main__")
         return capsys.readouterr().out
 
@@ -34,8 +35,23 @@ def test_plain_pytorchs_network_has_as_many_weights(monkeypatch, reduce):
     shapes = sorted(sorted(v.shape) for v in ours.trainable_variables)
     per_group = sorted(sorted(p.shape) for p in theirs.parameters())
     assert shapes == per_group
-    imagenet = torch_network.imagenet_network((3, 4, 6, 3), 1000)
+    imagenet = torch_network.ResNeXt((3, 4, 6, 3), classes=1000, large=True)
     assert sum(p.numel() for p in imagenet.parameters()) == 25_028_904  # torchvision's
+
+
+@pytest.mark.skipif(backend.NAME != "torch", reason="it starts processes under each backend")
+def test_speed(script, tmp_path):
+    """The first of each race is compared with itself; files are there after the first race."""
+    small = ["--tasks", "train", "--models", "resnext20_8x8d", "--batch-sizes", "2"]
+    quick = ["--rounds", "1", "--seconds", "0", "--contestants", "PyTorch", "keras_resnext"]
+    printed = script("speed.py", *small, *quick, "--backends", "torch", "--output-dir", tmp_path)
+    assert "| 1.00 (1.00 to 1.00) |" in printed
+    with open(tmp_path / "speed.csv") as file:
+        peer, ours = csv.DictReader(file)
+    assert (peer["contestant"], ours["contestant"]) == ("PyTorch", "keras_resnext, torch")
+    assert float(ours["memory_mib"]) > 100
+    assert (tmp_path / "speed.png").stat().st_size > 1000
+    assert "| PyTorch |" in (tmp_path / "speed.md").read_text()
 
 
 @pytest.mark.skipif(backend.NAME != "torch", reason="once is enough")

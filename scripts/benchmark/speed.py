@@ -1,0 +1,139 @@
+"""Speed and memory against plain PyTorch, in half an hour: a table, a CSV file and a picture.
+
+Training and inference of two networks on images of CIFAR's size under each backend, against the
+same network in PyTorch, eager and compiled; then inference on 224x224 pixels by what serves it.
+`--against "plain Keras"` compares training with Keras' own layers instead, for many minutes a step.
+"""
+
+import argparse
+import csv
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from turns import BACKENDS, Contestant, Task, race, title
+
+BATCH_SIZES = {"resnext50_32x4d": (32,), "resnext20_8x8d": (32, 128)}
+PYTORCH = ("PyTorch", "PyTorch, compiled")
+SERVED = ("PyTorch's ONNX", "PyTorch's ONNX in OpenVINO", "SavedModel", "ONNX", "OpenVINO")
+ALL = (*PYTORCH, "keras_resnext", *SERVED, "ONNX int8")
+COLUMNS = {
+    "contestant": "",
+    "step_ms": "ms",
+    "images_per_second": "images/s",
+    "relative_speed": "speed",
+    "compile_seconds": "compile s",
+    "memory_mib": "memory MiB",
+}
+
+
+def races(chosen: argparse.Namespace) -> Iterator[list[Contestant]]:
+    """Those that run against each other, the one that the others are compared with first."""
+    tasks = [task for task in chosen.tasks if task != "serve"]
+    for what, model, precision in product(tasks, chosen.models, chosen.precisions):
+        for batch_size in chosen.batch_sizes or BATCH_SIZES[model]:
+            task = Task(what, model, batch_size, 32, precision)
+            ours = [Contestant("keras_resnext", task, backend) for backend in chosen.backends]
+            if chosen.against == "plain Keras":
+                for contestant in ours:
+                    yield [Contestant("plain Keras", task, contestant.backend), contestant]
+            else:
+                peers = [name for name in PYTORCH if name in chosen.contestants]
+                yield [*(Contestant(name, task) for name in peers), *ours]
+    served = [name for name in ALL if name != "keras_resnext" and name in chosen.contestants]
+    for batch_size in chosen.served_batch_sizes if "serve" in chosen.tasks else ():
+        task = Task("infer", "resnext50_32x4d", batch_size, 224)
+        yield [
+            Contestant(name, task, "tensorflow" if name == "SavedModel" else "torch")
+            for name in served
+        ]
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the rows of one race as Markdown."""
+    first = rows[0]
+    what = {"train": "Training step", "infer": "Inference"}[first["what"]]
+    lines = [
+        f"## {what}: {first['model']}, {first['image_size']}x{first['image_size']} pixels, "
+        f"batch {first['batch_size']}, {first['precision']}",
+        "",
+        "| " + " | ".join(COLUMNS.values()) + " |",
+        "|---" * len(COLUMNS) + "|",
+    ]
+    for row in rows:
+        spread = f"{row['slowest_round']:.2f} to {row['fastest_round']:.2f}"
+        shown = {**row, "relative_speed": f"{row['relative_speed']:.2f} ({spread})"}
+        lines.append("| " + " | ".join(str(shown[name]) for name in COLUMNS) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def write(rows: list[dict[str, Any]], path: Path) -> None:
+    """Write all rows as CSV."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def draw(races: list[list[dict[str, Any]]], path: Path) -> None:
+    """Draw each race as bars: speed relative to its first contestant, and the range of rounds."""
+    from keras_resnext.files import figure
+
+    count = sum(map(len, races)) + len(races)
+    drawing = figure(figsize=(8, 0.24 * count + 0.6), layout="constrained")
+    axes = drawing.subplots()
+    place, places, names = 0, [], []
+    for rows in races:
+        first = rows[0]
+        axes.text(
+            0,
+            place,
+            f"{first['what']} {first['model']}, {first['image_size']} px, batch "
+            f"{first['batch_size']}, {first['precision']}",
+            fontsize=8,
+            fontweight="bold",
+            va="center",
+        )
+        for index, row in enumerate(rows):
+            place += 1
+            speed = row["relative_speed"]
+            spread = [[speed - row["slowest_round"]], [row["fastest_round"] - speed]]
+            color = "C0" if "keras_resnext" in row["contestant"] else "C7"
+            axes.barh(place, speed, color=color if index else "C7", xerr=spread, ecolor="0.4")
+            places.append(place)
+            names.append(row["contestant"])
+        place += 1
+    axes.set_yticks(places, names, fontsize=7)
+    axes.axvline(1, color="0.4", linewidth=0.8)
+    axes.set_ylim(place, -1)
+    axes.set_xlabel("speed, the first of each group = 1")
+    drawing.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser(description=__doc__)
+    tasks = ("train", "infer", "serve")
+    options.add_argument("--tasks", nargs="+", default=tasks, choices=tasks)
+    options.add_argument("--models", nargs="+", default=list(BATCH_SIZES), choices=BATCH_SIZES)
+    options.add_argument("--backends", nargs="+", default=BACKENDS, choices=BACKENDS)
+    options.add_argument("--against", default="PyTorch", choices=("PyTorch", "plain Keras"))
+    options.add_argument("--batch-sizes", nargs="+", type=int, help="default: 32, and 128 if small")
+    options.add_argument("--served-batch-sizes", nargs="+", type=int, default=(1, 32))
+    options.add_argument("--precisions", nargs="+", default=("float32",), help="dtype policies")
+    options.add_argument("--contestants", nargs="+", default=ALL[:-1], choices=ALL)
+    options.add_argument("--rounds", type=int, default=5, help="turns of each contestant")
+    options.add_argument("--seconds", type=float, default=2, help="of a turn")
+    options.add_argument("--output-dir", type=Path, help="write speed.md, .csv and .png there")
+    chosen = options.parse_args()
+    text, found = title("Speed and memory"), []
+    print(text, flush=True)
+    for contestants in races(chosen):
+        found.append(race(contestants, chosen.rounds, chosen.seconds))
+        text += "\n" + table(found[-1])
+        print(table(found[-1]), flush=True)
+        if folder := chosen.output_dir:  # after each, since a run may be cut short
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "speed.md").write_text(text, encoding="utf-8")
+            write([row for rows in found for row in rows], folder / "speed.csv")
+            draw(found, folder / "speed.png")
