@@ -47,7 +47,7 @@ class OfCheckpoint:
     """Of a run: the weights of its best epoch on the validation split, or of its last."""
 
     def open(self) -> Checkpoint:
-        """Find out what it stands for, as `open_checkpoint`."""
+        """As `open_checkpoint`."""
         return open_checkpoint(self.checkpoint, self.which)
 
 
@@ -62,11 +62,7 @@ class DataOptions:
     with train/ and val/, or one folder per WordNet id). None: the run's."""
 
     def load(self, checkpoint: Checkpoint) -> Dataset | None:
-        """Load the data set, resized as the checkpoint wants it; None where nothing names one.
-
-        Raises:
-            ValueError: it cannot be read.
-        """
+        """Load the data set, resized as the checkpoint wants it; None where nothing names one."""
         name, data_dir, folder = self.dataset, self.data_dir, checkpoint.folder
         if folder and (folder / SETTINGS_FILE).is_file():
             run = settings_of(folder).data
@@ -93,11 +89,7 @@ class OfImages(OfCheckpoint):
     """Images at a time."""
 
     def paths(self) -> list[Path]:
-        """List the image files.
-
-        Raises:
-            ValueError: there are none of a name, or the batch size is below 1.
-        """
+        """List the image files."""
         if self.batch_size < 1:
             raise ValueError(f"--batch-size: must be 1 or more, got {self.batch_size}")
         return find_images(self.images)
@@ -118,7 +110,6 @@ class Train:
     settings: Annotated[Settings, arg(name="")] = field(default_factory=Settings)
 
     def __call__(self) -> int:
-        """Train, and print what was reached; 128 + signal after a signal."""
         if self.run.dry_run:
             print(training.dry_run(self.settings))
             return 0
@@ -142,9 +133,7 @@ class Train:
         words += ["--output-dir", str(folder.parent)]
         if self.run.devices > 1:
             words += ["--devices", str(self.run.devices)]
-        if self.run.distributed:
-            return f"{shlex.join(words)} --distributed, each process started as before"
-        return shlex.join(words)
+        return shlex.join([*words, *["--distributed"] * self.run.distributed])
 
     @classmethod
     def before(cls, arguments: list[str]) -> "Train":
@@ -187,7 +176,6 @@ class Evaluate(OfCheckpoint):
     """Where to write. None: evaluation/SPLIT in the checkpoint's folder."""
 
     def __call__(self) -> int:
-        """Measure, print and write."""
         checkpoint = self.open()
         dataset = self.data.load(checkpoint)
         if dataset is None:
@@ -221,7 +209,6 @@ class Predict(OfImages):
     """NAME.png to draw the first images and their classes in."""
 
     def __call__(self) -> int:
-        """Predict, print and write."""
         if self.plot and self.plot.suffix != ".png":
             raise ValueError(f"--plot: must be NAME.png, got {self.plot.name}")
         for option, value in (("--json", self.json), ("--plot", self.plot)):
@@ -266,7 +253,6 @@ class Explain(OfImages):
     """Folder to write to. None: explanations in the checkpoint's folder."""
 
     def __call__(self) -> int:
-        """Explain and write."""
         if self.classes and self.top > 1:
             raise ValueError(f"--top: the classes are named, got {self.top}; leave one of them out")
         if self.top < 1:
@@ -298,14 +284,7 @@ class Export(OfCheckpoint):
     """
 
     format: Literal[
-        "saved_model",
-        "keras",
-        "onnx",
-        "onnx-int8",
-        "litert",
-        "litert-int8",
-        "openvino",
-        "torch",
+        "saved_model", "keras", "onnx", "onnx-int8", "litert", "litert-int8", "openvino", "torch"
     ] = "saved_model"
     """Format; see docs/formats.md."""
     output: Path | None = None
@@ -313,10 +292,9 @@ class Export(OfCheckpoint):
     data: DataOptions = field(default_factory=DataOptions)
 
     def __call__(self) -> int:
-        """Export and print what was verified."""
         checkpoint = self.open()
         suffix = "" if self.format == "saved_model" else f"-{self.format}"
-        output = self.output or Path("saved_models") / f"{_plain(checkpoint.name)}{suffix}"
+        output = self.output or Path("saved_models") / f"{Path(checkpoint.name).name}{suffix}"
         folder = export(checkpoint, output, self.format, dataset=self.data.load(checkpoint))
         print(f"Exported to {folder}")
         return 0
@@ -335,7 +313,6 @@ class Convert(OfCheckpoint):
     original's, and sequential is nn.Sequential(*list(network.children())[:-2])."""
 
     def __call__(self) -> int:
-        """Convert and print."""
         checkpoint = self.open()
         convert(checkpoint, self.target, self.naming)
         print(f"{self.target}: {checkpoint.architecture}, {checkpoint.classes or 'no'} classes")
@@ -352,7 +329,6 @@ class Push(OfCheckpoint):
     """Make a new repository private."""
 
     def __call__(self) -> int:
-        """Push and print where to."""
         print(f"Pushed to {push_to_hub(self.open(), self.repo_id, private=self.private)}")
         return 0
 
@@ -370,7 +346,6 @@ class Compare:
     """Where to write."""
 
     def __call__(self) -> int:
-        """Compare, print and write."""
         text = training.compare_runs(self.runs, self.output_dir)
         print(f"{text}\nWritten to {self.output_dir}: comparison.md, comparison.png")
         return 0
@@ -384,7 +359,6 @@ class Presets:
     """Markdown file to write instead, with sizes and sources, as docs/presets.md."""
 
     def __call__(self) -> int:
-        """Print or write."""
         if self.write:
             write_text(self.write, presets_page())
         else:
@@ -400,7 +374,6 @@ class Doctor:
     """
 
     def __call__(self) -> int:
-        """Print as the checks go."""
         from keras_resnext.doctor import doctor
 
         return 0 if doctor() else 1
@@ -434,8 +407,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         tolerate_output()
     if not words or words[0] not in COMMANDS:
-        print(_help(), file=sys.stderr if words and words[0] not in ("-h", "--help") else None)
-        return 0 if not words or words[0] in ("-h", "--help") else 2
+        wrong = bool(words) and words[0] not in ("-h", "--help")
+        print(_help(), file=sys.stderr if wrong else None)
+        return 2 if wrong else 0
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # of libraries; what matters to the user is printed
     try:
@@ -460,22 +434,13 @@ def _as_typed(message: str, words: Sequence[str]) -> str:
 
 
 def _help() -> str:
-    width = max(map(len, COMMANDS))
-    lines = [
-        f"  {name:{width}}  {(kind.__doc__ or '').splitlines()[0]}"
-        for name, kind in COMMANDS.items()
-    ]
-    return "\n".join(
-        [
-            f"usage: {COMMAND} COMMAND ...",
-            "",
-            "ResNeXt for Keras 3: pretrained networks, training and export.",
-            "",
-            *lines,
-            "",
-            f"`{COMMAND} COMMAND --help` explains its options. The environment variable",
-            "KERAS_BACKEND chooses tensorflow, jax or torch.",
-        ]
+    lines = (f"  {name:8}  {kind.__doc__.splitlines()[0]}" for name, kind in COMMANDS.items())
+    return (
+        f"usage: {COMMAND} COMMAND ...\n\n"
+        "ResNeXt for Keras 3: pretrained networks, training and export.\n\n"
+        + "\n".join(lines)
+        + f"\n\n`{COMMAND} COMMAND --help` explains its options. The environment variable\n"
+        "KERAS_BACKEND chooses tensorflow, jax or torch."
     )
 
 
@@ -514,29 +479,22 @@ def _joined_help() -> Iterator[None]:
 
 
 def _folder(checkpoint: Checkpoint) -> Path:
-    return checkpoint.folder or Path("runs") / _plain(checkpoint.name)
-
-
-def _plain(name: str) -> str:
-    """The name of a repository, OWNER/NAME, as that of one folder; others as they are."""
-    return name.rpartition("/")[2]
+    return checkpoint.folder or Path("runs", Path(checkpoint.name).name)
 
 
 def _shown(batches: Iterable[T], count: int, batch_size: int) -> Iterator[T]:
     """Pass batches on, under a progress bar if there are several and a terminal to show it on."""
-    import keras
+    from keras.utils import Progbar
 
-    bar = None
-    if count > batch_size and sys.stderr.isatty():
-        bar = keras.utils.Progbar(count, unit_name="image")
+    shown = count > batch_size and sys.stderr.isatty()
+    bar = Progbar(count, unit_name="image")
     for index, batch in enumerate(batches, start=1):
-        if bar:
+        if shown:
             bar.update(min(index * batch_size, count))
         yield batch
 
 
 def _skipped(unreadable: dict[Path, str], count: int) -> int:
-    """Report files that cannot be read; returns the exit status."""
     for path, reason in unreadable.items():
         print(f"skipped {path}: {reason}", file=sys.stderr)
     if len(unreadable) == count:

@@ -31,16 +31,9 @@ CASES = {
 BOUNDS = {"float32": 1e-5, "bfloat16": 2**-6, "float16": 2**-8}
 TF32_BOUND = 5e-3
 CPU_FLAGS = re.compile(r"avx2|avx512(f|bw|_vnni|_bf16|_fp16)|avx_vnni|amx_\w+|fma|asimd|sve2?|bf16")
-VARIABLES = (
-    "CUDA_VISIBLE_DEVICES",
-    "JAX_PLATFORMS",
-    "KERAS_BACKEND",
-    "NVIDIA_TF32_OVERRIDE",
-    "OMP_NUM_THREADS",
-    "ONEDNN_MAX_CPU_ISA",
-    "TF_ENABLE_ONEDNN_OPTS",
-    "TF_XLA_FLAGS",
-    "XLA_FLAGS",
+VARIABLES = re.compile(
+    "CUDA_VISIBLE_DEVICES|JAX_PLATFORMS|KERAS_BACKEND|NVIDIA_TF32_OVERRIDE|OMP_NUM_THREADS|"
+    "ONEDNN_MAX_CPU_ISA|TF_ENABLE_ONEDNN_OPTS|TF_XLA_FLAGS|XLA_FLAGS"
 )
 
 
@@ -85,7 +78,7 @@ def _facts() -> dict[str, str]:
         for key in ("model name", "flags|Features")
     )
     known = sorted(flag for flag in flags.split() if CPU_FLAGS.fullmatch(flag))
-    settings = (f"{name}={os.environ[name]}" for name in VARIABLES if name in os.environ)
+    settings = (f"{name}={v}" for name, v in os.environ.items() if VARIABLES.fullmatch(name))
     return {
         "backend": facts["backend"],
         "device": facts["device"],
@@ -107,11 +100,9 @@ def _checks() -> Iterator[tuple[str, str, Callable[[], float]]]:
         unfit = lowering == "matmul" and geometry.kernel_size != (1, 1)
         slow = lowering == "split" and geometry.groups > 8  # JAX compiles it for seconds
         if not (needless or unfit or slow):
-            check = partial(convolution_error, geometry, lowering)
-            yield f"{lowering}, {case}", "float32", check
-    for dtype in ("bfloat16", "float16"):
-        check = partial(convolution_error, CASES["3x3 of 32x4d"], "auto", dtype)
-        yield "auto, 3x3 of 32x4d", dtype, check
+            yield f"{lowering}, {case}", "float32", partial(convolution_error, geometry, lowering)
+    for name, dtype in product(["3x3 of 32x4d"], ["bfloat16", "float16"]):
+        yield f"auto, {name}", dtype, partial(convolution_error, CASES[name], "auto", dtype)
     yield "batch normalization", "float32", batch_normalization_error
 
 
@@ -120,11 +111,7 @@ def convolution_error(
 ) -> float:
     """Return the largest relative error of a convolution and its two gradients.
 
-    Args:
-        geometry: of the convolution.
-        lowering: one of `LOWERINGS`.
-        dtype: to compute in; the inputs are numbers that it holds exactly.
-        size: height and width of the images in pixels.
+    The inputs are images of `size`, height and width, of numbers that `dtype` holds exactly.
     """
     rng = np.random.default_rng(0)
     depth = geometry.in_channels // geometry.groups

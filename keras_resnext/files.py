@@ -23,15 +23,11 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path to write to, and move that file to `path` once it is on the disk.
 
     Whoever reads `path` finds the old file or the new one, whatever dies and whenever; of several
-    writers the last one to finish wins. The temporary file lies in the same folder and has the
-    same suffix (Keras decides by it).
-
-    Args:
-        path: where the file shall be; its folder exists.
+    writers the last one to finish wins. The temporary file lies in the same folder, which exists,
+    and has the same suffix (Keras decides by it).
 
     Raises:
-        OSError: the file cannot be written; `path` is unchanged. The message says why and what to
-            do.
+        OSError: the file cannot be written; `path` is unchanged.
     """
     path = Path(path)
     temporary = unfinished(path)
@@ -133,20 +129,12 @@ def locked(folder: Path, what: str) -> Iterator[None]:
 
 
 def figure(**kwargs: Any) -> Any:
-    """Return a new `matplotlib.figure.Figure`: without pyplot there is no window, no global state.
-
-    Args:
-        **kwargs: those of `Figure`.
-
-    Raises:
-        ImportError: matplotlib is not installed.
-    """
+    """Return a new `matplotlib.figure.Figure`: no window and no global state, as with pyplot."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError(
-            'plots need matplotlib. Type: pip install "keras-resnext[train]"'
-        ) from error
+        what = 'plots need matplotlib. Type: pip install "keras-resnext[train]"'
+        raise ImportError(what) from error
     return Figure(**kwargs)
 
 
