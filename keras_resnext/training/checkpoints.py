@@ -18,6 +18,8 @@ from keras_resnext.training.optimizer import build_optimizer
 from keras_resnext.training.replicas import check_same, largest
 
 FORMAT = "4"
+KEPT = 2
+"""Checkpoints that are kept: the newest, and the one before it should that be damaged."""
 Row = dict[str, float | str]
 
 
@@ -62,15 +64,13 @@ class Checkpoints:
     Args:
         folder: where they lie; made when the first is saved. All processes see it.
         digest: of settings and data. A checkpoint of another digest is refused.
-        keep: how many to keep, 1 or more.
         replicas: of the run. The chief saves while the others wait (one that went on might end, and
             torchrun would kill a chief that still writes); all load.
     """
 
-    def __init__(self, folder: Path, digest: str, keep: int = 2, replicas: Replicas | None = None):
+    def __init__(self, folder: Path, digest: str, replicas: Replicas | None = None):
         self.folder = folder
         self.digest = digest
-        self.keep = keep
         self.replicas = replicas or Replicas()
 
     def save(self, model: keras.Model, progress: Progress) -> None:
@@ -155,7 +155,7 @@ class Checkpoints:
     def _prune(self, newest: Path) -> None:
         """Delete what is too old, and what `load` passed over: it is newer, as runs go forward."""
         paths = self._paths()
-        kept = [path for path in paths if path <= newest][-self.keep :]
+        kept = [path for path in paths if path <= newest][-KEPT:]
         for path in set(paths) - set(kept):
             path.unlink()
 

@@ -95,7 +95,7 @@ def _fit(
     steps, epochs = len(batches), settings.schedule.epochs
     model = compiled_network(settings, dataset, steps, options.steps_per_execution)
     digest = settings.digest(str(len(dataset.train)), *dataset.class_names)
-    checkpoints = Checkpoints(folder / "checkpoints", digest, options.keep, replicas)
+    checkpoints = Checkpoints(folder / "checkpoints", digest, replicas)
     progress = checkpoints.load(model) if options.resume else None
     if progress is None and settings.network.weights is not None:
         source = open_checkpoint(settings.network.weights)

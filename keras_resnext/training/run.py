@@ -47,8 +47,6 @@ class RunOptions:
     """Print network, data, steps and estimated memory, and write nothing."""
     checkpoint_every: int = 0
     """Steps between checkpoints within an epoch; 0: only at each epoch's end and on Ctrl-C."""
-    keep: Count = 2
-    """Number of checkpoints to keep."""
     workers: int = 2
     """Batches prepared at the same time, ahead of training; 0: none."""
     steps_per_execution: Count = 1

@@ -25,8 +25,8 @@ def trained():
     return network
 
 
-def checkpoints(folder, digest="digest", keep=2):
-    return Checkpoints(folder, digest, keep)
+def checkpoints(folder, digest="digest"):
+    return Checkpoints(folder, digest)
 
 
 def names(folder):

@@ -174,7 +174,7 @@ def test_run_folder_and_options():
     assert RunOptions().folder("paper") == Path("runs/paper")
     options = RunOptions(output_dir=Path("out"), run_name="네트워크-1 a")
     assert options.folder("paper") == Path("out/네트워크-1 a")
-    with pytest.raises(ValueError, match="--keep: must be greater than or equal to 1, got 0"):
-        RunOptions(keep=0)
+    with pytest.raises(ValueError, match="--devices: must be greater than or equal to 1, got 0"):
+        RunOptions(devices=0)
     with pytest.raises(ValueError, match="--workers: must be"):
         RunOptions(workers=-1)
