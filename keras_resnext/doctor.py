@@ -38,11 +38,7 @@ VARIABLES = re.compile(
 
 
 def doctor() -> bool:
-    """Print versions, devices and precisions, and check what this machine computes.
-
-    Returns:
-        Whether all that training and inference use by default is right, forward and gradient.
-    """
+    """Print versions, devices and precisions, and return whether this machine computes right."""
     for name, value in _facts().items():
         print(f"{name:13} {value}")
     print("\nLargest relative error of outputs and gradients, against NumPy in float64:")
@@ -141,8 +137,7 @@ def reference_convolution(x: np.ndarray, kernel: np.ndarray, geometry: Geometry)
         geometry: of the convolution.
 
     Returns:
-        Outputs (batch, height, width, out_channels), and a function from their cotangent to the
-        gradients of `x` and of `kernel`.
+        Outputs, and a function from their cotangent to the gradients of `x` and of `kernel`.
     """
     reach = [(k - 1) * d + 1 for k, d in zip(geometry.kernel_size, geometry.dilation, strict=True)]
     pads = [(0, 0), (0, 0), (0, 0), (0, 0)]

@@ -150,8 +150,7 @@ def learning_rate(
 class WarmUp(schedules.LearningRateSchedule):
     """Another schedule, or a number, times a factor that rises linearly from 0 to 1 over `steps`.
 
-    Keras has a warm-up within `CosineDecay` only. As in github.com/weiaicunzai/pytorch-cifar100
-    (utils.py), the very first step has learning rate 0.
+    As in github.com/weiaicunzai/pytorch-cifar100 (utils.py), the first step has learning rate 0.
     """
 
     def __init__(self, after: schedules.LearningRateSchedule | float, steps: int):
@@ -177,9 +176,8 @@ def averaged(model: keras.Model) -> Iterator[None]:
 class ValidateAverages(keras.callbacks.Callback):
     """Validate with the averaged weights.
 
-    `keras.callbacks.SwapEMAWeights` swaps by adding and subtracting under TensorFlow, which rounds
-    the weights at each validation, and overwrites the averages in the last epoch, so that a run
-    could not go on from there.
+    `keras.callbacks.SwapEMAWeights` rounds the weights at each validation under TensorFlow, and
+    overwrites the averages in the last epoch, so that a run could not go on from there.
     """
 
     def on_test_begin(self, logs=None):

@@ -272,10 +272,6 @@ class TestRefusals:
         message = r"--cardinality \(2, now 4\), --seed \(0, now 1\)"
         self.refused(RunError, message, changed, whole)
 
-    def test_nothing_to_resume(self, whole):
-        message = r"there is no run .*other.*runs there: whole"
-        self.refused(RunError, message, SETTINGS, whole.with_name("other"))
-
     def test_settings_edited_by_hand(self, copied):
         path = copied / "settings.toml"
         path.write_text(path.read_text().replace("learning_rate = 0.02", "learning_rate = 0.5"))
