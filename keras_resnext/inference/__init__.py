@@ -3,9 +3,9 @@
 Every public function takes a checkpoint, its name, or any Keras model built on ours.
 """
 
-from keras_resnext.inference.classifier import Classifier, open_classifier
-from keras_resnext.inference.evaluate import Report, evaluate, report_as_json, report_as_text
-from keras_resnext.inference.grad_cam import GradCAM, Maps, explain
+from keras_resnext.inference.classifier import open_classifier
+from keras_resnext.inference.evaluate import evaluate, report_as_json, report_as_text
+from keras_resnext.inference.grad_cam import GradCAM, explain
 from keras_resnext.inference.pictures import (
     draw_confusion,
     draw_explanation,
@@ -22,12 +22,9 @@ from keras_resnext.inference.predict import (
 )
 
 __all__ = [
-    "Classifier",
     "GradCAM",
     "Guess",
-    "Maps",
     "Prediction",
-    "Report",
     "draw_confusion",
     "draw_explanation",
     "draw_predictions",

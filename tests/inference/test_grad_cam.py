@@ -117,15 +117,6 @@ def test_channels_first(network):
         np.testing.assert_allclose(found.heat, expected.heat, atol=1e-3)
 
 
-def test_mixed_precision_is_explained_in_float32(network, maps):
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        mixed = build()
-    finally:
-        keras.config.set_dtype_policy("float32")
-    np.testing.assert_allclose(GradCAM(mixed)(IMAGES, top=3).heat, maps.heat, atol=1e-4)
-
-
 def test_no_feature_raises_the_logit_or_it_is_not_finite():
     network = build()
     kernel = network.get_layer("predictions").kernel
