@@ -9,6 +9,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from functools import partial
 from multiprocessing import get_context
@@ -138,8 +139,8 @@ def export_of_ours(task: Task, format: str) -> Steps:
 
 def _apart(function: Callable, *arguments):
     """Call a function in a process of its own, whose memory is not what is measured."""
-    with get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, arguments)
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def _export(task: Task, format: str, scratch: str) -> Path:
