@@ -77,7 +77,7 @@ def write(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def draw(races: list[list[dict[str, Any]]], path: Path) -> None:
-    """Draw each race as bars: speed relative to its first contestant, and the range of rounds."""
+    """Draw each race as bars, ours blue: speed relative to the first, and the range of rounds."""
     from keras_resnext.files import figure
 
     count = sum(map(len, races)) + len(races)
@@ -95,12 +95,12 @@ def draw(races: list[list[dict[str, Any]]], path: Path) -> None:
             fontweight="bold",
             va="center",
         )
-        for index, row in enumerate(rows):
+        for row in rows:
             place += 1
             speed = row["relative_speed"]
             spread = [[speed - row["slowest_round"]], [row["fastest_round"] - speed]]
-            color = "C0" if "keras_resnext" in row["contestant"] else "C7"
-            axes.barh(place, speed, color=color if index else "C7", xerr=spread, ecolor="0.4")
+            color = "C7" if row["contestant"].startswith(("PyTorch", "plain")) else "C0"
+            axes.barh(place, speed, color=color, xerr=spread, ecolor="0.4")
             places.append(place)
             names.append(row["contestant"])
         place += 1
