@@ -180,7 +180,8 @@ def _read_torch(path: Path) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
             items = archive.infolist()
             if any(item.compress_type != zipfile.ZIP_STORED for item in items):
-                raise ValueError(f"{path} is compressed, which torch.save does not do; not read")
+                what = "is compressed, as TorchScript is; save model.state_dict() by torch.save"
+                raise ValueError(f"{path} {what}")
             pickled = [archive.read(i) for i in items if i.filename.endswith("data.pkl")]
     else:
         with open(path, "rb") as file:
