@@ -87,9 +87,7 @@ def whole_image(image_size: int, mean: RGB = MEAN, std: RGB = STD) -> Preprocess
     return Preprocessing(image_size, image_size, "bicubic", mean, std)
 
 
-def normalize(
-    images: np.ndarray, mean: RGB, std: RGB, out: np.ndarray | None = None
-) -> np.ndarray:
+def normalize(images: np.ndarray, mean: RGB, std: RGB, out: np.ndarray | None = None) -> np.ndarray:
     """Compute `(images - mean) / std` per channel.
 
     Args:
