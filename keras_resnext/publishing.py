@@ -183,7 +183,7 @@ def _rows() -> list[list[str]]:
     rows = []
     for preset in PRESETS.values():
         size = preset.preprocessing.image_size if preset.preprocessing else 0
-        parameters, multiply_adds = _costs(preset.architecture, size)
+        parameters, multiply_adds = costs(preset.architecture, size, 1000)
         accuracy = [f"{100 * preset.accuracy[key]:.3f}" for key in (TOP1, TOP5)]
         counts = [f"{parameters / 1e6:.1f}", f"{multiply_adds / 1e9:.2f}"]
         mark = "imagenet" if is_recommended(preset) else ""
@@ -192,17 +192,19 @@ def _rows() -> list[list[str]]:
     return rows
 
 
-def _costs(architecture: Architecture, size: int) -> tuple[int, int]:
-    """Trainable parameters, and multiply-adds per image, of a network for ImageNet-1k.
+def costs(architecture: Architecture, size: int, classes: int) -> tuple[int, int]:
+    """Return trainable parameters, and multiply-adds per image of `size` by `size` pixels.
 
     As torchvision counts them: convolutions and the classifier, without biases and normalization.
     """
-    parameters, multiply_adds, size = 1000, 0, ceil(size / 2)
+    pools = architecture.stem != "cifar"  # after a convolution of stride 2
+    parameters, multiply_adds, size = classes, 0, ceil(size / 2) if pools else size
     for layer, kernel in kernel_shapes(architecture, channels=3).items():
-        if layer == "stage1_block1_conv1" or re.fullmatch(r"stage[2-4]_block1_conv2", layer):
+        pooled = pools and layer == "stage1_block1_conv1"
+        if pooled or re.fullmatch(r"stage([2-9]|\d\d+)_block1_conv2", layer):
             size = ceil(size / 2)
         is_se = "_se_" in layer  # on means over the image, with a bias
         parameters += prod(kernel) + kernel[-1] * (1 if is_se else 2)
         multiply_adds += prod(kernel) * (1 if is_se else size**2)
-    head = 256 * 2 ** (len(architecture.stage_blocks) - 1) * 1000
+    head = 256 * 2 ** (len(architecture.stage_blocks) - 1) * classes
     return parameters + head, multiply_adds + head

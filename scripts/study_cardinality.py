@@ -12,18 +12,16 @@ depth, width or cardinality).
 import argparse
 import csv
 import json
-import re
 import sys
 from collections.abc import Iterator, Sequence
-from math import prod
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 from keras_resnext import Architecture, training
 from keras_resnext.architecture import stage_blocks
-from keras_resnext.blocks import EXPANSION, STEM_CHANNELS, kernel_shapes
 from keras_resnext.files import figure
+from keras_resnext.publishing import costs
 
 SIZE, CLASSES = 32, 100
 
@@ -62,20 +60,6 @@ FAMILIES = {
 def networks(families: Sequence[str]) -> list[Network]:
     """Those of all families, each once."""
     return list(dict.fromkeys(network for name in families for network in FAMILIES[name]))
-
-
-def costs(network: Network) -> tuple[int, int]:
-    """Trainable parameters, and multiply-adds per image."""
-    blocks = stage_blocks(network.model)
-    architecture = Architecture(blocks, network.cardinality, network.base_width, stem="cifar")
-    head = STEM_CHANNELS * 2 ** (len(blocks) - 1) * EXPANSION * CLASSES
-    parameters, multiply_adds, size = head + CLASSES, head, SIZE
-    for layer, kernel in kernel_shapes(architecture, channels=3).items():
-        if re.fullmatch(r"stage[2-9]_block1_conv2", layer):
-            size //= 2
-        parameters += prod(kernel) + 2 * kernel[-1]
-        multiply_adds += prod(kernel) * size**2
-    return parameters, multiply_adds
 
 
 def run(chosen: argparse.Namespace) -> None:
@@ -144,7 +128,8 @@ def report(chosen: argparse.Namespace) -> None:
 
 def row(network: Network, errors: Sequence[float] = ()) -> dict[str, Any]:
     """One line of a table."""
-    parameters, multiply_adds = costs(network)
+    shape = stage_blocks(network.model), network.cardinality, network.base_width
+    parameters, multiply_adds = costs(Architecture(*shape, stem="cifar"), SIZE, CLASSES)
     values: dict[str, Any] = {
         "network": str(network),
         "parameters, M": f"{parameters / 1e6:.2f}",
