@@ -8,7 +8,7 @@ import keras
 import pytest
 
 from keras_resnext.architecture import Architecture
-from keras_resnext.publishing import _costs, presets_page, presets_table
+from keras_resnext.publishing import costs, presets_page, presets_table
 from keras_resnext.weights.presets import (
     PRESETS,
     TIMM_NAMES,
@@ -86,7 +86,7 @@ def test_timm_has_the_same_network(name):
     with torch.device("meta"):
         network = timm.create_model(name)
     preset = next(p for p in PRESETS.values() if p.name.startswith(f"{name}."))
-    parameters, _ = _costs(preset.architecture, 224)
+    parameters, _ = costs(preset.architecture, 224, 1000)
     assert parameters == sum(weight.numel() for weight in network.parameters())
     first = network.layer1[0]
     assert preset.architecture.cardinality == first.conv2.groups
