@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_resnext import backend
 from keras_resnext.layers import BatchNorm, GroupedConv2D
 
 Change = Callable[[keras.Layer, dict[str, Any]], type[keras.Layer] | None]
@@ -49,6 +50,9 @@ def accelerate(model: keras.Model) -> keras.Model:
         clone.set_weights(original.get_weights())
         if isinstance(clone, keras.layers.Normalization):
             clone.finalize_state()
+    for part in _models(result):
+        if not isinstance(part, keras.Sequential):
+            backend.native.release_early(part)
     return result
 
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 import keras
 import numpy as np
 
+from keras_resnext import backend
 from keras_resnext.files import few
 
 T = TypeVar("T")
@@ -96,7 +97,9 @@ def feature_extractor(model: keras.Model, stages: Sequence[int] | None = None) -
         )
     outputs = [model.get_layer(info[stage].name).output for stage in chosen]
     outputs = outputs if len(outputs) > 1 else outputs[0]
-    return keras.Model(model.input, outputs, name=f"{model.name}_features")
+    extractor = keras.Model(model.input, outputs, name=f"{model.name}_features")
+    backend.native.release_early(extractor)
+    return extractor
 
 
 def transfer_weights(source: keras.Model, target: keras.Model) -> None:

@@ -101,19 +101,19 @@ class BatchNorm(keras.layers.BatchNormalization):
     def call(self, inputs, training=None, mask=None):
         """Normalize (batch, height, width, channels), or channels first where `axis=1`."""
         plain = self.scale and self.center and not self.renorm
-        if not (training and self.trainable and plain and mask is None and len(inputs.shape) == 4):
+        learns = training and self.trainable
+        normalize = backend.native.batch_normalize if learns else backend.native.normalize
+        if not (normalize and plain and mask is None and len(inputs.shape) == 4):
             return super().call(inputs, training=training, mask=mask)
         # `keras.backend.result_type` makes float64 float32 under JAX and PyTorch.
         is_double = keras.backend.standardize_dtype(inputs.dtype) == "float64"
         wide = "float64" if is_double else "float32"
-        outputs, mean, variance = backend.native.batch_normalize(
-            inputs,
-            ops.cast(self.gamma, wide),
-            ops.cast(self.beta, wide),
-            self.axis % 4,
-            self.epsilon,
-            self.synchronized,
-        )
+        scale, offset = ops.cast(self.gamma, wide), ops.cast(self.beta, wide)
+        how = scale, offset, self.axis % 4, self.epsilon
+        if not learns:
+            mean, variance = ops.cast(self.moving_mean, wide), ops.cast(self.moving_variance, wide)
+            return ops.cast(normalize(inputs, mean, variance, *how), self.compute_dtype)
+        outputs, mean, variance = normalize(inputs, *how, self.synchronized)
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             before = ops.cast(moving, batch.dtype)
             moving.assign(before * self.momentum + batch * (1 - self.momentum))

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from keras_resnext import backend
 from keras_resnext.architecture import STEMS, Architecture
 from keras_resnext.architecture import stage_blocks as blocks_of
 from keras_resnext.blocks import FORMS, STEM_CHANNELS, blocks, bottleneck, channel_axis
@@ -141,6 +142,7 @@ def ResNeXt(
         x = POOLINGS[pooling](name=f"{pooling}_pool")(x)
     sources = keras.utils.get_source_inputs(image)
     model = keras.Model(sources[0] if len(sources) == 1 else sources, x, name=name)
+    backend.native.release_early(model)
     if source and loaded:
         load_weights(model, loaded, source.name, any_head=True)
         if include_top and classes != source.classes:

@@ -12,6 +12,9 @@ with backend-specific code. Each has the same names:
     variance of each replica's part of the batch, or of the whole batch if synchronized; returns
     `(outputs, mean, unbiased variance)`, the statistics averaged over the replicas, in float32 or
     wider and without gradient.
+`normalize(x, mean, variance, gamma, beta, axis, epsilon)`: the same by given statistics; None
+    where nothing is faster than Keras' own.
+`release_early(model)`: let a functional model keep no tensor longer than it is needed.
 `outputs_and_gradients(function)`: a function of `(cotangent, *tensors)`, to be kept, that returns
     `function(*tensors)` and the gradients of `sum(outputs * cotangent)` for all the tensors.
 `begin_command()`: what a process that is the command `keras-resnext` does first.

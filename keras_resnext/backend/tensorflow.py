@@ -58,6 +58,9 @@ def device(dtype: tf.DType) -> str:
     return "cpu"
 
 
+normalize = None  # compilers fuse Keras' own
+
+
 def batch_normalize(x, gamma, beta, axis: int, epsilon: float, synchronized: bool = False):
     """Replica by replica, unless synchronized; the statistics given are the mean of theirs.
 
@@ -116,6 +119,10 @@ def _batch_normalize_in_steps(x, gamma, beta, axis: int, epsilon: float, replica
     unbiased = variance * count / tf.maximum(count - 1, 1)
     statistics = (tf.stop_gradient(tf.reshape(s, [-1])) for s in (mean, unbiased))
     return tf.cast(out, x.dtype), *statistics
+
+
+def release_early(model: keras.Model) -> None:
+    """Compiled programs do."""
 
 
 def outputs_and_gradients(function: Callable):

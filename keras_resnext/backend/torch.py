@@ -4,6 +4,7 @@ import atexit
 import ctypes
 import os
 import sys
+import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 
@@ -66,6 +67,14 @@ def batch_normalize(x, gamma, beta, axis: int, epsilon: float, synchronized: boo
     return out.movedim(1, axis), mean, variance
 
 
+def normalize(x, mean, variance, gamma, beta, axis: int, epsilon: float):
+    """One pass over the images, where Keras takes three: a tenth of a network's inference."""
+    out = torch.nn.functional.batch_norm(
+        x.movedim(axis, 1), mean, variance, gamma, beta, training=False, eps=epsilon
+    )
+    return out.movedim(1, axis)
+
+
 def _batch_normalize_together(x, gamma, beta, axis: int, epsilon: float):
     """By the statistics of all processes, whose parts of the batch are of one size.
 
@@ -103,6 +112,33 @@ def _mean_of_processes(tensor):
     total = tensor.clone(memory_format=torch.contiguous_format)
     dist.all_reduce(total)  # gloo knows no mean
     return total / dist.get_world_size()
+
+
+def release_early(model: keras.Model) -> None:
+    """Let a functional model drop each tensor once nothing needs it: Keras keeps all to the end.
+
+    Prediction then takes a third of the memory, and training what PyTorch itself keeps.
+    """
+    depths = model._nodes_by_depth
+    nodes = [n for depth in sorted(depths, reverse=True) for n in depths[depth] if not n.is_input]
+    last_use = {id(tensor): node for node in nodes for tensor in node.input_tensors}
+    last_use |= {id(tensor): None for tensor in model.outputs}
+
+    def run(self, inputs, operation_fn=lambda operation: operation, call_fn=None):
+        found = dict(zip(map(id, self.inputs), keras.tree.flatten(inputs), strict=True))
+        for node in nodes:
+            args, kwargs = node.arguments.fill_in(found)
+            operation = operation_fn(node.operation)
+            outputs = (call_fn or type(operation).__call__)(operation, *args, **kwargs)
+            found |= zip(map(id, node.outputs), keras.tree.flatten(outputs), strict=True)
+            del args, kwargs, outputs
+            for tensor in node.input_tensors:
+                if last_use[id(tensor)] is node:
+                    found.pop(id(tensor), None)
+        outputs = [found[id(tensor)] for tensor in self.outputs]
+        return keras.tree.pack_sequence_as(self._outputs_struct, outputs)
+
+    model._run_through_graph = types.MethodType(run, model)
 
 
 def outputs_and_gradients(function: Callable):

@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from keras_resnext import backend
+
 INACTIVE = ("Random", "RandAugment", "AugMix", "GaussianNoise", "ActivityRegularization")
 """Beginnings of the names of layers that do nothing in inference, as all with Dropout in them."""
 
@@ -56,6 +58,7 @@ def rebuild_flat(
     check_functional(model)
     images = keras.Input(model.inputs[0].shape[1:], name="images", dtype="float32")
     result = keras.Model(images, inline(model, images), name=model.name)
+    backend.native.release_early(result)
     for layer, copied in copies.values():
         if getattr(layer, "weights", None) and len(layer.weights) == len(copied.weights):
             copied.set_weights(layer.get_weights())

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import keras
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_resnext import backend
+from keras_resnext import ResNeXt, backend
 from keras_resnext.backend import BackendError, check_backend
 from tests.gradients import outputs_and_gradients
 
@@ -118,3 +119,25 @@ def test_gradients_of_a_layer_by_several_batches():
         expected = COTANGENT[:rows] @ ops.convert_to_numpy(layer.kernel).T
         np.testing.assert_allclose(ops.convert_to_numpy(gradient), expected, rtol=1e-5)
     assert getattr(layer.kernel.value, "grad", None) is None
+
+
+@pytest.mark.skipif(backend.NAME != "torch", reason="the others compile a network into one program")
+def test_a_network_keeps_no_tensor_longer_than_it_is_needed(monkeypatch):
+    kept, most = [], [0]
+    call = keras.layers.ReLU.call
+
+    def noted(self, inputs):
+        outputs = call(self, inputs)
+        kept.append(weakref.ref(outputs))
+        most[0] = max(most[0], sum(tensor() is not None for tensor in kept))
+        return outputs
+
+    monkeypatch.setattr(keras.layers.ReLU, "call", noted)
+    model = ResNeXt((2, 2), 2, 4, classes=3)
+    images = np.random.default_rng(0).standard_normal((2, 32, 32, 3), np.float32)
+    ours = model.predict_on_batch(images)
+    assert len(kept) == 13
+    assert most[0] <= 3
+    as_keras_runs_it = keras.Model(model.inputs, model.outputs)
+    np.testing.assert_array_equal(as_keras_runs_it.predict_on_batch(images), ours)
+    assert most[0] == 13
