@@ -6,13 +6,14 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from keras_resnext.data.dataset import Dataset, DatasetError, Split, check_class_names, ranked
 from keras_resnext.data.decoding import NO_IMAGE, ImageFiles, open_image, pool, reason
+from keras_resnext.files import few
 from keras_resnext.preprocessing import Preprocessing
 
 HELD_OUT = 0.1
@@ -147,15 +148,16 @@ def _class_names(roots: Mapping[str, Path]) -> tuple[str, ...]:
     if len(classes) < 2:
         raise DatasetError(
             f"data_dir: {roots['train']} holds {len(classes)} folders of classes, "
-            f"{listed(classes)}; expected 2 or more, FOLDER/CLASS/IMAGE or FOLDER/train/CLASS/IMAGE"
+            f"{few(map(repr, classes))}; expected 2 or more, FOLDER/CLASS/IMAGE or "
+            "FOLDER/train/CLASS/IMAGE"
         )
     check_class_names(classes)
     for part, root in roots.items():
         if different := class_folders(root).keys() ^ set(classes):
             raise DatasetError(
                 f"data_dir: {roots['train']} and {root} hold different classes: "
-                f"{listed(sorted(different))} in one of them only; expected the same folders in "
-                f"both, or no {part} folder: its images are then held out of train"
+                f"{few(map(repr, sorted(different)))} in one of them only; expected the same "
+                f"folders in both, or no {part} folder: its images are then held out of train"
             )
     return classes
 
@@ -213,12 +215,12 @@ def _hold_out(
     counts = Counter(split.labels.tolist())
     if parts:
         counts = Counter({label: len(own) for label, own in members.items()})
-    few = [(name, counts[i]) for i, name in enumerate(class_names) if counts[i] <= len(parts)]
-    if few:
+    scarce = [(name, counts[i]) for i, name in enumerate(class_names) if counts[i] <= len(parts)]
+    if scarce:
         copied = ", copies not counted, to train on and hold out" if parts else ""
         raise DatasetError(
-            f"data_dir: {root} has too few images of {listed(few)}; expected {1 + len(parts)} or "
-            f"more per class{copied}: add images, or remove the class"
+            f"data_dir: {root} has too few images of {few(map(repr, scarce))}; expected "
+            f"{1 + len(parts)} or more per class{copied}: add images, or remove the class"
         )
     rows: dict[str, list[int]] = {part: [] for part in parts}
     for own in members.values():
@@ -228,9 +230,3 @@ def _hold_out(
     left = np.setdiff1d(np.arange(len(split)), [row for part in parts for row in rows[part]])
     held_out = {part: split.take(np.sort(chosen)) for part, chosen in rows.items()}
     return split.take(left), held_out
-
-
-def listed(values: Iterable) -> str:
-    """The first values, and how many more there are."""
-    shown = [repr(value) for value in values]
-    return ", ".join(shown[:SHOWN]) + (f" and {len(shown) - SHOWN} more" * (len(shown) > SHOWN))

@@ -11,7 +11,8 @@ import numpy as np
 
 from keras_resnext.data.dataset import Dataset, DatasetError, Split
 from keras_resnext.data.decoding import ImageFiles, pool
-from keras_resnext.data.image_folder import IMAGE_SUFFIXES, class_folders, listed
+from keras_resnext.data.image_folder import IMAGE_SUFFIXES, class_folders
+from keras_resnext.files import few
 from keras_resnext.preprocessing import Preprocessing, imagenet_class_names, imagenet_classes
 
 KAGGLE = "LOC_val_solution.csv"
@@ -55,8 +56,8 @@ def load_imagenet(
     name_of = {each.wordnet_id: name for each, name in zip(imagenet_classes(), every, strict=True)}
     if unknown := {*train.values(), *val.values()} - name_of.keys():
         raise DatasetError(
-            f"data_dir: {folder} holds folders of no ImageNet class, {listed(sorted(unknown))}; "
-            f"{EXPECTED}"
+            f"data_dir: {folder} holds folders of no ImageNet class, "
+            f"{few(map(repr, sorted(unknown)))}; {EXPECTED}"
         )
     if class_names and set(class_names) <= set(every):
         known = tuple(class_names)
