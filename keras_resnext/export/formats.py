@@ -16,6 +16,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_resnext.export.layout import channels_first
+
 
 @dataclass(frozen=True)
 class Format:
@@ -106,6 +108,8 @@ def _torch_module(network: keras.Model) -> tuple[Any, tuple, tuple]:
     (pytorch issue 176349).
     """
     import torch
+
+    network = channels_first(network)
 
     def parameters(variables):
         return torch.nn.ParameterList(variable.value.detach() for variable in variables)

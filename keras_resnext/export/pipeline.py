@@ -38,7 +38,7 @@ from keras_resnext.preprocessing import Preprocessing
 from keras_resnext.publishing import model_card
 
 IMAGES, CALIBRATION = 64, 256  # LiteRT's guide asks for 100 to 500 to calibrate by
-BATCH = 9  # after the first image whole ones; under PyTorch Keras keeps all that layers put out
+BATCH = 9  # after the first image
 TOLERANCE = 1e-4
 """Of probabilities; of logits relative to the largest, which goes up to 40."""
 ROUNDED = 5e-2

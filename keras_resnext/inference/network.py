@@ -18,6 +18,7 @@ def rebuild_flat(
     model: keras.Model,
     change: Change = lambda layer, config: None,
     skip: Callable[[keras.Layer], bool] = lambda layer: False,
+    enter: Callable[[Any], Any] = lambda images: images,
 ) -> keras.Model:
     """Return a copy in which the layers of nested models stand side by side, weights copied.
 
@@ -26,6 +27,7 @@ def rebuild_flat(
         change: gets each layer and its configuration, which it may alter; may return a class to
             build the copy from.
         skip: says which layers pass their input on instead of being called.
+        enter: what images go through before the first layer.
 
     Raises:
         ValueError: it is something else, or a layer cannot be copied.
@@ -57,7 +59,7 @@ def rebuild_flat(
 
     check_functional(model)
     images = keras.Input(model.inputs[0].shape[1:], name="images", dtype="float32")
-    result = keras.Model(images, inline(model, images), name=model.name)
+    result = keras.Model(images, inline(model, enter(images)), name=model.name)
     backend.native.release_early(result)
     for layer, copied in copies.values():
         if getattr(layer, "weights", None) and len(layer.weights) == len(copied.weights):
