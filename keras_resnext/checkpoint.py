@@ -5,6 +5,7 @@ A checkpoint on disk is a folder in timm's layout: `config.json` beside `model.s
 
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from keras_resnext.weights import hub
 from keras_resnext.weights.config import CONFIG, OURS, OWN, from_config, read_config, to_config
 from keras_resnext.weights.files import SUFFIXES, read_weights, write_weights
 from keras_resnext.weights.layers import Checkpoint, LayerWeights
-from keras_resnext.weights.presets import PRESETS, near
+from keras_resnext.weights.presets import BUNDLED, PRESETS, list_presets, near
 
 WEIGHTS = {"best": "model.safetensors", "last": "last.safetensors"}
 HUB = "hf://"
@@ -26,10 +27,10 @@ def open_checkpoint(name: str | os.PathLike | Checkpoint, which: str = "best") -
     """Find out what a name stands for; weights are read, and downloaded, when they are asked for.
 
     Args:
-        name: a built-in preset (`"resnext50_32x4d.a1_in1k"`); `"hf://owner/name"`, a repository in
-            timm's layout on the Hugging Face hub; the folder of a run, or any in timm's layout; or
-            a file: `.safetensors`, `.weights.h5`, `.keras`, `.pth`. What exists on disk goes
-            before a preset of the same name.
+        name: a built-in preset (`"cifar100"`, `"resnext50_32x4d.a1_in1k"`); `"hf://owner/name"`, a
+            repository in timm's layout on the Hugging Face hub; the folder of a run, or any in
+            timm's layout; or a file: `.safetensors`, `.weights.h5`, `.keras`, `.pth`. What exists
+            on disk goes before a preset of the same name.
         which: weights of a run: `"best"` or `"last"`.
 
     Raises:
@@ -51,10 +52,12 @@ def open_checkpoint(name: str | os.PathLike | Checkpoint, which: str = "best") -
         is_folder = is_file = False
     if is_file:
         return _of_file(path)
-    if is_folder and ((path / CONFIG).is_file() or text not in PRESETS):
+    if is_folder and ((path / CONFIG).is_file() or text not in list_presets()):
         return _of_folder(path, WEIGHTS[which])
     if text in PRESETS:
         return PRESETS[text]
+    if text in BUNDLED:
+        return replace(_of_folder(BUNDLED[text], WEIGHTS["best"]), folder=Path("runs", text))
     raise ValueError(
         f"checkpoint '{escape(text)[:200]}': expected a preset's name, {HUB}OWNER/NAME, a run's "
         f"folder, or a file ({', '.join(SUFFIXES)}); found nothing of that name{near(text)}"

@@ -19,7 +19,7 @@ from keras_resnext.checkpoint import Checkpoint, open_checkpoint
 from keras_resnext.features import assign
 from keras_resnext.weights.config import CONFIG
 from keras_resnext.weights.layers import HEAD, OURS, LayerWeights
-from keras_resnext.weights.presets import differences, find_preset
+from keras_resnext.weights.presets import BUNDLED, differences, find_preset
 
 POOLINGS = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
 CIFAR_SIZE = 32  # pixels
@@ -162,9 +162,10 @@ def from_preset(
     """Build the network of a checkpoint, and load its weights.
 
     Args:
-        checkpoint: a built-in preset, such as `"resnext50_32x4d.a1_in1k"` (docs/presets.md lists
-            all); `"hf://owner/name"`, a repository in timm's layout; the folder of a run; or a
-            file: `.safetensors`, `.weights.h5`, `.keras`, `.pth`.
+        checkpoint: a built-in preset, such as `"cifar100"`, which comes with this package, or
+            `"resnext50_32x4d.a1_in1k"` (docs/presets.md lists all); `"hf://owner/name"`, a
+            repository in timm's layout; the folder of a run; or a file: `.safetensors`,
+            `.weights.h5`, `.keras`, `.pth`.
         include_top: whether to end in pooling and a classifier.
         classes: number of classes. Other than the checkpoint's: the classifier is initialized
             afresh. Default: the checkpoint's; where it has no classifier, the network has none.
@@ -225,7 +226,8 @@ def _find(weights, architecture) -> Checkpoint | None:
         return weights
     text = os.fspath(weights)
     on_disk = os.path.isfile(text) or os.path.isfile(os.path.join(text, CONFIG))
-    is_tag = re.fullmatch(r"\w+", text) and not on_disk  # a folder of images may be "imagenet"
+    # What is not on disk: a folder of images may be "imagenet".
+    is_tag = re.fullmatch(r"\w+", text) and text not in BUNDLED and not on_disk
     return find_preset(text, architecture) if is_tag else open_checkpoint(weights)
 
 

@@ -19,7 +19,7 @@ from keras_resnext.weights import hub
 from keras_resnext.weights.config import to_timm
 from keras_resnext.weights.files import SUFFIXES, read_weights, write_weights
 from keras_resnext.weights.naming import LIBRARIES
-from keras_resnext.weights.presets import PRESETS, TOP1, TOP5, is_recommended
+from keras_resnext.weights.presets import is_recommended, list_presets
 
 
 def convert(
@@ -151,9 +151,12 @@ part of the name after the dot, loads them into a network that fits; `weights="i
 for those marked *imagenet*. They come from timm's repositories on the Hugging Face hub, \
 `hf://timm/NAME`.
 
-Accuracy is top-1 and top-5 in percent on the validation images of ImageNet-1k, as published; \
-parameters and multiply-adds are counted layer by layer. **CC-BY-NC-4.0 forbids commercial use**; \
-such weights load by their full name only.
+`cifar100` comes with this package, for images of 32x32 pixels; results/README.md says how it was \
+trained.
+
+Accuracy is top-1 and top-5 in percent on the validation images of ImageNet-1k, as published (of \
+`cifar100` on the test images of CIFAR-100); parameters and multiply-adds are counted layer by \
+layer. **CC-BY-NC-4.0 forbids commercial use**; such weights load by their full name only.
 
 `keras-resnext presets --write docs/presets.md` writes this page.
 
@@ -181,10 +184,10 @@ def presets_page() -> str:
 
 def _rows() -> list[list[str]]:
     rows = []
-    for preset in PRESETS.values():
+    for preset in map(open_checkpoint, list_presets()):
         size = preset.preprocessing.image_size if preset.preprocessing else 0
-        parameters, multiply_adds = costs(preset.architecture, size, 1000)
-        accuracy = [f"{100 * preset.accuracy[key]:.3f}" for key in (TOP1, TOP5)]
+        parameters, multiply_adds = costs(preset.architecture, size, preset.classes or 0)
+        accuracy = [f"{100 * share:.3f}" for share in preset.accuracy.values()]
         counts = [f"{parameters / 1e6:.1f}", f"{multiply_adds / 1e9:.2f}"]
         mark = "imagenet" if is_recommended(preset) else ""
         told = [preset.license or "", mark, preset.trained_on or ""]

@@ -100,13 +100,16 @@ def _preset(name, image_size, resize_size, interpolation, top1, top5) -> Checkpo
 PRESETS: dict[str, Checkpoint] = {row[0]: _preset(*row) for row in _ROWS}
 """All published weights, by name."""
 
+BUNDLED = {"cifar100": Path(__file__).with_name("cifar100")}
+"""Networks that come with this package, by name: folders in timm's layout."""
+
 TIMM_NAMES = frozenset(name.partition(".")[0] for name in PRESETS)
 """Networks of ours that timm 1.0.31 builds by name."""
 
 
 def list_presets(pattern: str = "*") -> list[str]:
-    """Return the names of published weights, those that fit wildcards such as `"resnext50*"`."""
-    return [name for name in PRESETS if fnmatchcase(name, pattern)]
+    """Return the names of built-in weights, those that fit wildcards such as `"resnext50*"`."""
+    return [name for name in (*BUNDLED, *PRESETS) if fnmatchcase(name, pattern)]
 
 
 def is_recommended(preset: Checkpoint) -> bool:
@@ -162,8 +165,8 @@ def find_preset(weights: str, architecture: Architecture) -> Checkpoint:
 
 def near(name: str) -> str:
     """Return "; did you mean ...?" if presets have similar names, else nothing."""
-    begun = [preset for preset in PRESETS if name and preset.startswith(name.lower())]
-    found = begun[:3] or get_close_matches(name, PRESETS)
+    begun = [preset for preset in list_presets() if name and preset.startswith(name.lower())]
+    found = begun[:3] or get_close_matches(name, list_presets())
     return f"; did you mean {' or '.join(found)}?" if found else ""
 
 

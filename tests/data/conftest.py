@@ -1,8 +1,3 @@
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,25 +5,6 @@ from PIL import Image
 from keras_resnext.data import Dataset, Split
 from keras_resnext.preprocessing import whole_image
 from tests.peers import load_peers
-
-UNPACK = Path(__file__).resolve().parents[3] / "shared" / "cifar100" / "unpack.py"
-
-
-@pytest.fixture(scope="session")
-def cifar_folder(tmp_path_factory):
-    """The folder with the official cifar-100-python/ and cifar-100-python.tar.gz.
-
-    Unpacking takes half a minute, so it is kept for later sessions; reading checks what it holds.
-    """
-    if not UNPACK.is_file():
-        pytest.skip(f"needs the real CIFAR-100, which {UNPACK} would unpack")
-    folder = tmp_path_factory.getbasetemp().parent / "cifar100"
-    if not folder.exists():
-        new = tmp_path_factory.mktemp("cifar")
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        subprocess.run([sys.executable, UNPACK, new], check=True, env=environment)
-        new.rename(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,37 @@
+"""The network that comes with the package."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_resnext import ResNeXt, ResNeXt50, evaluate, from_preset, open_checkpoint, predict
+from keras_resnext.data import load_dataset
+from keras_resnext.weights import hub
+
+PHOTOGRAPHS = Path(__file__).parents[2] / "docs/images/photographs"
+
+
+def test_it_recognizes_photographs_offline(monkeypatch, tmp_path):
+    monkeypatch.setattr(hub, "download", None)
+    (tmp_path / "cifar100").mkdir()  # such as the data set's folder
+    monkeypatch.chdir(tmp_path)
+    rocket, coffee = predict("cifar100", [PHOTOGRAPHS / f"{x}.jpg" for x in ("rocket", "coffee")])
+    assert rocket.guesses[0].name == "rocket"
+    assert "cup" in [guess.name for guess in coffee.guesses]
+
+
+def test_the_builder_takes_it_by_name():
+    model = ResNeXt((2, 2, 2), cardinality=8, base_width=8, weights="cifar100")
+    expected = from_preset("cifar100").get_weights()
+    for ours, theirs in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(ValueError, match="cifar100 is of ResNeXt-20 8x8d, CIFAR stem; build with"):
+        ResNeXt50(weights="cifar100")
+
+
+def test_its_accuracy_is_the_stated_one(cifar_folder):
+    test = load_dataset("cifar100", cifar_folder).test.take(np.arange(0, 10_000, 10))
+    stated = open_checkpoint("cifar100").accuracy["cifar-100 test top-1"]
+    report = evaluate("cifar100", (test.images, test.labels))
+    assert report.top1 == pytest.approx(stated, abs=0.04)  # three standard errors
