@@ -1,4 +1,4 @@
-"""Accuracy of a network under each backend and in each export format, on the test split."""
+"""Accuracy of a network on the test split: by each backend, and in each format `predict` runs."""
 
 import argparse
 import json

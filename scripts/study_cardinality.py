@@ -22,6 +22,7 @@ from keras_resnext import Architecture, training
 from keras_resnext.architecture import stage_blocks
 from keras_resnext.files import figure
 from keras_resnext.publishing import costs
+from keras_resnext.training.run import table
 
 SIZE, CLASSES = 32, 100
 
@@ -117,8 +118,8 @@ def report(chosen: argparse.Namespace) -> None:
         sys.exit(f"there is no finished run in {chosen.output_dir}; start with: run --data-dir DIR")
     rows = [row(network, found) for network, found in errors.items()]
     chosen.report_dir.mkdir(parents=True, exist_ok=True)
-    with open(chosen.report_dir / "results.csv", "w", newline="", encoding="utf-8") as table:
-        writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
+    with open(chosen.report_dir / "results.csv", "w", newline="", encoding="utf-8") as output:
+        writer = csv.DictWriter(output, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     (chosen.report_dir / "results.md").write_text(as_table(rows), encoding="utf-8")
@@ -143,10 +144,7 @@ def row(network: Network, errors: Sequence[float] = ()) -> dict[str, Any]:
 
 def as_table(rows: list[dict[str, Any]]) -> str:
     """Rows as Markdown."""
-    lines = [rows[0], dict.fromkeys(rows[0], "---"), *rows]
-    head = " | ".join(rows[0])
-    cells = [" | ".join(str(cell) for cell in line.values()) for line in lines[1:]]
-    return "\n".join(f"| {line} |" for line in (head, *cells)) + "\n"
+    return table(list(rows[0]), (list(each.values()) for each in rows)) + "\n"
 
 
 def draw_errors(errors: dict[Network, list[float]], path: Path) -> None:

@@ -117,7 +117,7 @@ def _mean_of_processes(tensor):
 def release_early(model: keras.Model) -> None:
     """Let a functional model drop each tensor once nothing needs it: Keras keeps all to the end.
 
-    Prediction then takes a third of the memory, and training what PyTorch itself keeps.
+    Prediction then takes a third of the memory or less, and training somewhat less.
     """
     depths = model._nodes_by_depth
     nodes = [n for depth in sorted(depths, reverse=True) for n in depths[depth] if not n.is_input]
