@@ -33,6 +33,7 @@ from keras_resnext.models import (
 )
 from keras_resnext.preprocessing import Preprocessing, decode_predictions, preprocess_input
 from keras_resnext.publishing import push_to_hub
+from keras_resnext.rematerialize import rematerialize
 from keras_resnext.weights.presets import list_presets
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ __all__ = [
     "predict",
     "preprocess_input",
     "push_to_hub",
+    "rematerialize",
     "transfer_weights",
 ]
 

@@ -111,7 +111,7 @@ class Train:
 
     def __call__(self) -> int:
         if self.run.dry_run:
-            print(training.dry_run(self.settings))
+            print(training.dry_run(self.settings, self.run.rematerialize))
             return 0
         folder = self.run.folder(self.recipe)
         try:
@@ -133,7 +133,8 @@ class Train:
         words += ["--output-dir", str(folder.parent)]
         if self.run.devices > 1:
             words += ["--devices", str(self.run.devices)]
-        return shlex.join([*words, *["--distributed"] * self.run.distributed])
+        switches = ("distributed", "rematerialize")
+        return shlex.join([*words, *(f"--{x}" for x in switches if getattr(self.run, x))])
 
     @classmethod
     def before(cls, arguments: list[str]) -> "Train":

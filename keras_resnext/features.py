@@ -16,8 +16,8 @@ from keras_resnext.files import few
 
 T = TypeVar("T")
 
-_STEM_END = "stem_relu"
-_BLOCK_END = re.compile(r"stage(\d+)_block\d+_out")
+STEM_END = "stem_relu"
+BLOCK_END = re.compile(r"stage(\d+)_block\d+_out")
 # What an image passes, whatever the form of the block; of parallel branches one is enough.
 _MAIN_PATH = re.compile(r"stem_(conv\d*|pool)|stage\d+_block\d+(_branch1)?_conv\d")
 _BRANCH = re.compile(r"_branch(\d+)(?=_(?:conv|bn)\d$)")
@@ -57,9 +57,9 @@ def feature_info(model: keras.Model) -> list[FeatureInfo]:
         if _MAIN_PATH.fullmatch(layer.name):
             channels = getattr(layer, "filters", channels)
             stride *= layer.strides[0]
-        elif layer.name == _STEM_END:
+        elif layer.name == STEM_END:
             features[0] = FeatureInfo(layer.name, channels, stride)
-        elif block := _BLOCK_END.fullmatch(layer.name):
+        elif block := BLOCK_END.fullmatch(layer.name):
             features[int(block[1])] = FeatureInfo(layer.name, channels, stride)
     if len(features) < 2 or list(features) != list(range(len(features))):
         raise ValueError(

@@ -15,6 +15,8 @@ with backend-specific code. Each has the same names:
 `normalize(x, mean, variance, gamma, beta, axis, epsilon)`: the same by given statistics; None
     where nothing is faster than Keras' own.
 `release_early(model)`: let a functional model keep no tensor longer than it is needed.
+`recompute(function)`: the same function of tensors, which keeps its arguments alone and is computed
+    again for the gradient.
 `outputs_and_gradients(function)`: a function of `(cotangent, *tensors)`, to be kept, that returns
     `function(*tensors)` and the gradients of `sum(outputs * cotangent)` for all the tensors.
 `begin_command()`: what a process that is the command `keras-resnext` does first.

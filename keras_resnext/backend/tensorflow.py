@@ -125,6 +125,11 @@ def release_early(model: keras.Model) -> None:
     """Compiled programs do."""
 
 
+def recompute(function: Callable):
+    """By a gradient that calls the function."""
+    return tf.recompute_grad(function)
+
+
 def outputs_and_gradients(function: Callable):
     """Eagerly, by a tape."""
 

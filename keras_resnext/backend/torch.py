@@ -2,15 +2,18 @@
 
 import atexit
 import ctypes
+import gc
 import os
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
+from functools import partial
 
 import keras
 import torch
 import torch.distributed as dist
+from torch.utils.checkpoint import checkpoint
 
 from keras_resnext.backend import Replicas
 from keras_resnext.backend.lowering import Geometry
@@ -139,6 +142,20 @@ def release_early(model: keras.Model) -> None:
         return keras.tree.pack_sequence_as(self._outputs_struct, outputs)
 
     model._run_through_graph = types.MethodType(run, model)
+
+
+def recompute(function: Callable):
+    """By `torch.utils.checkpoint`.
+
+    It would stop by an exception as soon as it has what it needs; that, and the functions of
+    `keras.tree`, leave circles of references that hold tensors until they are collected.
+    """
+
+    def collected(*tensors):
+        gc.collect(1)
+        return function(*tensors)
+
+    return partial(checkpoint, collected, use_reentrant=False, early_stop=False)
 
 
 def outputs_and_gradients(function: Callable):

@@ -16,6 +16,7 @@ from keras_resnext.checkpoint import open_checkpoint, write_checkpoint, write_co
 from keras_resnext.data import Dataset, SharedEvaluation
 from keras_resnext.files import write_json, write_text
 from keras_resnext.models import load_weights
+from keras_resnext.rematerialize import rematerialize, segments
 from keras_resnext.training import replicas as scale
 from keras_resnext.training import run
 from keras_resnext.training.callbacks import Interruption, KeepRun, StopOnNaN, tensorboard
@@ -94,6 +95,8 @@ def _fit(
     batches = training_batches(settings, dataset, options.workers, replicas.shard)
     steps, epochs = len(batches), settings.schedule.epochs
     model = compiled_network(settings, dataset, steps, options.steps_per_execution)
+    if options.rematerialize:
+        rematerialize(model)
     digest = settings.digest(str(len(dataset.train)), *dataset.class_names)
     checkpoints = Checkpoints(folder / "checkpoints", digest, replicas)
     progress = checkpoints.load(model) if options.resume else None
@@ -214,10 +217,11 @@ def _notes(settings: Settings, before: Settings | None) -> Iterator[str]:
         )
 
 
-def dry_run(settings: Settings) -> str:
+def dry_run(settings: Settings, rematerialized: bool = False) -> str:
     """Describe network, data, steps and memory of a run, without training or writing anything.
 
-    Memory is estimated from shapes, as if the outputs of all layers were kept for the gradient.
+    Memory is estimated from shapes: the outputs of all layers are kept for the gradient, or, if
+    rematerialized, those of each block and of the layers of one.
 
     Raises:
         ValueError: as `train` raises.
@@ -233,7 +237,9 @@ def dry_run(settings: Settings) -> str:
     full_size = settings.change(small_sizes=(), small_until=())
     model = without_values(lambda: build_network(full_size, dataset))
     parameters = model.count_params()
-    per_image = sum(prod(layer.output.shape[1:]) for layer in model.layers)
+    parts = segments(model) if rematerialized else [model]
+    sizes = [[prod(layer.output.shape[1:]) for layer in part.layers] for part in parts]
+    per_image = max(map(sum, sizes)) + sum(each[-1] for each in sizes[:-1])
     size = 2 if "16" in policy.compute_dtype else 4
     copies = 4 if settings.optimizer.ema_decay else 3  # weights, gradients, momentum, averages
     memory = 4 * copies * parameters + size * settings.data.batch_size * per_image

@@ -58,6 +58,8 @@ class RunOptions:
     """This is one of several processes of the run (PyTorch by torchrun, JAX)."""
     gpu: bool = False
     """Stop where the backend finds no GPU, instead of training on the CPU."""
+    rematerialize: bool = False
+    """Train in less memory: compute each block a second time instead of keeping its tensors."""
     tensorboard: bool = False
     """Also write the history for TensorBoard, which needs TensorFlow."""
 

@@ -143,13 +143,13 @@ def test_everything_on_resumes_exactly(tmp_path, monkeypatch):
         weights=str(tmp_path / "initial"),
         freeze_batch_norm=not half,
     )
-    train(settings, tmp_path / "whole", RunOptions())
+    train(settings, tmp_path / "whole", RunOptions(rematerialize=True))
 
     at_step(monkeypatch, 1, 3, kill)
     with pytest.raises(Killed):
-        train(settings, tmp_path / "killed", RunOptions(checkpoint_every=1))
+        train(settings, tmp_path / "killed", RunOptions(checkpoint_every=1, rematerialize=True))
     at_step(monkeypatch, -1, -1, kill)
-    train(settings, tmp_path / "killed", RESUME)
+    train(settings, tmp_path / "killed", RunOptions(resume=True, rematerialize=True))
     assert_same_run(tmp_path / "killed", tmp_path / "whole")
     checkpoint = load_file(tmp_path / "whole" / LAST)
     assert {str(array.dtype) for array in checkpoint.values()} <= {"float32", "int32", "int64"}
@@ -347,6 +347,12 @@ def test_a_dry_run_describes_and_writes_nothing(tmp_path, monkeypatch):
     ):
         assert words in text
     assert not list(tmp_path.iterdir())
+
+    def memory(text):
+        return int(re.search(r"Memory, estimated: ([\d,]+) MiB", text)[1].replace(",", ""))
+
+    large = RECIPES["paper"].change(dataset="demo", batch_size=60)
+    assert memory(dry_run(large, rematerialized=True)) < memory(dry_run(large)) / 2
 
 
 @ONCE
