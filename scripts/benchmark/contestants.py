@@ -20,10 +20,6 @@ from typing import Any
 import numpy as np
 from turns import MARK, Task
 
-MODELS: dict[str, dict[str, Any]] = {
-    "resnext50_32x4d": {"stage_blocks": (3, 4, 6, 3), "cardinality": 32, "base_width": 4},
-    "resnext20_8x8d": {"stage_blocks": (2, 2, 2), "cardinality": 8, "base_width": 8},
-}
 SGD = {"learning_rate": 0.1, "momentum": 0.9, "nesterov": True}
 LARGE = 64  # pixels, from which on a network has ImageNet's stem and classes
 Steps = Callable[[int], float]
@@ -35,6 +31,16 @@ def batch(task: Task) -> tuple[np.ndarray, np.ndarray]:
     shape = (task.batch_size, task.image_size, task.image_size, 3)
     labels = rng.integers(0, classes(task), task.batch_size, np.int32)
     return rng.standard_normal(shape, np.float32), labels
+
+
+def sizes(model: str) -> dict[str, Any]:
+    """Arguments that a network's name stands for, such as "resnext50_32x4d"."""
+    from keras_resnext.architecture import stage_blocks
+
+    name, shape = model.split("_")
+    cardinality, base_width = map(int, shape.removesuffix("d").split("x"))
+    blocks = stage_blocks(name)
+    return {"stage_blocks": blocks, "cardinality": cardinality, "base_width": base_width}
 
 
 def classes(task: Task) -> int:
@@ -50,7 +56,7 @@ def keras_network(task: Task):
 
     keras.config.set_dtype_policy(task.precision)
     return ResNeXt(
-        **MODELS[task.model],
+        **sizes(task.model),
         stem="imagenet" if task.image_size >= LARGE else "cifar",
         input_shape=(task.image_size, task.image_size, 3),
         classes=classes(task),
@@ -58,11 +64,11 @@ def keras_network(task: Task):
     )
 
 
-def keras_resnext(task: Task, plain: bool = False) -> Steps:
+def keras_resnext(task: Task, plain: bool = False, rematerialized: bool = False) -> Steps:
     """`model.fit` or `predict`; plain: on Keras' own convolution and normalization."""
     import keras
 
-    from keras_resnext import backend, blocks
+    from keras_resnext import backend, blocks, rematerialize
 
     if plain:
         blocks.GroupedConv2D = keras.layers.Conv2D  # type: ignore[misc]
@@ -70,6 +76,8 @@ def keras_resnext(task: Task, plain: bool = False) -> Steps:
     else:
         backend.native.begin_command()  # as `keras-resnext train` does
     model = keras_network(task)
+    if rematerialized:
+        rematerialize(model)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(**SGD), loss)
     images, labels = batch(task)
@@ -194,7 +202,7 @@ def _pytorch_network(task: Task):
     from torch_network import ResNeXt
 
     large = task.image_size >= LARGE
-    return ResNeXt(**MODELS[task.model], classes=classes(task), large=large)
+    return ResNeXt(**sizes(task.model), classes=classes(task), large=large)
 
 
 def _pixels(task: Task, count: int) -> np.ndarray:
@@ -229,6 +237,7 @@ def memory_mib() -> float:
 
 CONTESTANTS: dict[str, Callable[[Task], Steps]] = {
     "keras_resnext": keras_resnext,
+    "keras_resnext, rematerialized": partial(keras_resnext, rematerialized=True),
     "plain Keras": partial(keras_resnext, plain=True),
     "PyTorch": pytorch,
     "PyTorch, compiled": partial(pytorch, compiled=True),

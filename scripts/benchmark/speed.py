@@ -17,7 +17,9 @@ from turns import BACKENDS, Contestant, Task, race, title
 BATCH_SIZES = {"resnext50_32x4d": (32,), "resnext20_8x8d": (32, 128)}
 PYTORCH = ("PyTorch", "PyTorch, compiled")
 SERVED = ("PyTorch's ONNX", "PyTorch's ONNX in OpenVINO", "SavedModel", "ONNX", "OpenVINO")
-ALL = (*PYTORCH, "keras_resnext", *SERVED, "ONNX int8")
+OURS = ("keras_resnext", "keras_resnext, rematerialized")
+DEFAULT = (*PYTORCH, OURS[0], *SERVED)
+ALL = (*DEFAULT, OURS[1], "ONNX int8")
 COLUMNS = {
     "contestant": "",
     "step_ms": "ms",
@@ -32,16 +34,17 @@ def races(chosen: argparse.Namespace) -> Iterator[list[Contestant]]:
     """Those that run against each other, the one that the others are compared with first."""
     tasks = [task for task in chosen.tasks if task != "serve"]
     for what, model, precision in product(tasks, chosen.models, chosen.precisions):
-        for batch_size in chosen.batch_sizes or BATCH_SIZES[model]:
+        for batch_size in chosen.batch_sizes or BATCH_SIZES.get(model, (32,)):
             task = Task(what, model, batch_size, 32, precision)
-            ours = [Contestant("keras_resnext", task, backend) for backend in chosen.backends]
+            names = [name for name in OURS if name in chosen.contestants]
+            ours = [Contestant(*each) for each in product(names, [task], chosen.backends)]
             if chosen.against == "plain Keras":
                 for contestant in ours:
                     yield [Contestant("plain Keras", task, contestant.backend), contestant]
             else:
                 peers = [name for name in PYTORCH if name in chosen.contestants]
                 yield [*(Contestant(name, task) for name in peers), *ours]
-    served = [name for name in ALL if name != "keras_resnext" and name in chosen.contestants]
+    served = [name for name in ALL if name not in OURS and name in chosen.contestants]
     for batch_size in chosen.served_batch_sizes if "serve" in chosen.tasks else ():
         task = Task("infer", "resnext50_32x4d", batch_size, 224)
         yield [
@@ -115,13 +118,13 @@ if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__)
     tasks = ("train", "infer", "serve")
     options.add_argument("--tasks", nargs="+", default=tasks, choices=tasks)
-    options.add_argument("--models", nargs="+", default=list(BATCH_SIZES), choices=BATCH_SIZES)
+    options.add_argument("--models", nargs="+", default=list(BATCH_SIZES))
     options.add_argument("--backends", nargs="+", default=BACKENDS, choices=BACKENDS)
     options.add_argument("--against", default="PyTorch", choices=("PyTorch", "plain Keras"))
     options.add_argument("--batch-sizes", nargs="+", type=int, help="default: 32, and 128 if small")
     options.add_argument("--served-batch-sizes", nargs="+", type=int, default=(1, 32))
     options.add_argument("--precisions", nargs="+", default=("float32",), help="dtype policies")
-    options.add_argument("--contestants", nargs="+", default=ALL[:-1], choices=ALL)
+    options.add_argument("--contestants", nargs="+", default=DEFAULT, choices=ALL)
     options.add_argument("--rounds", type=int, default=5, help="turns of each contestant")
     options.add_argument("--seconds", type=float, default=2, help="of a turn")
     options.add_argument("--output-dir", type=Path, help="write speed.md, .csv and .png there")

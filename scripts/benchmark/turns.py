@@ -27,7 +27,7 @@ class Task:
 
     Attributes:
         what: "train" or "infer".
-        model: a key of `MODELS` in contestants.py.
+        model: such as "resnext50_32x4d".
         batch_size: images per step.
         image_size: in pixels; images are square.
         precision: a Keras dtype policy.
@@ -63,7 +63,7 @@ class Contestant:
     @property
     def title(self) -> str:
         """The name, with the backend where there is a choice."""
-        ours = self.name in ("keras_resnext", "plain Keras")
+        ours = self.name.startswith(("keras_resnext", "plain Keras"))
         return f"{self.name}, {self.backend}" if ours else self.name
 
     def start(self) -> None:

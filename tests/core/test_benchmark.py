@@ -1,6 +1,7 @@
 """The scripts that measure speed: they run, and compare with the same network."""
 
 import csv
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -52,6 +53,16 @@ def test_speed(script, tmp_path):
     assert float(ours["memory_mib"]) > 100
     assert (tmp_path / "speed.png").stat().st_size > 1000
     assert "| PyTorch |" in (tmp_path / "speed.md").read_text()
+
+
+@pytest.mark.skipif(backend.NAME != "torch", reason="it starts processes under each backend")
+def test_growth(script, tmp_path):
+    quick = ["--backends", "torch", "--rounds", "1", "--seconds", "0"]
+    printed = script("growth.py", "--factors", "blocks", *quick, "--output", tmp_path / "growth.md")
+    assert "| blocks | 3 | 6 | 9 |" in printed
+    step = re.search(r"Step: -?\d+ ms and ([\d.]+) ms each", printed)
+    assert 1 < float(step[1]) < 10_000
+    assert (tmp_path / "growth.md").read_text().strip() == printed.strip()
 
 
 @pytest.mark.skipif(backend.NAME != "torch", reason="once is enough")
