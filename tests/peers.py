@@ -1,6 +1,7 @@
-"""torchvision's and timm's networks, beside whatever PyTorch is installed."""
+"""torchvision's and timm's networks, beside whatever PyTorch is installed; and Keras' own tests."""
 
 import re
+import unittest
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,6 +23,25 @@ def load_peers():
     import torchvision
 
     return timm, torchvision
+
+
+def keras_tests(path):
+    """The source of tests that Keras' wheel holds; None from 3.16 on, which leaves them out."""
+    file = Path(find_spec("keras").origin).parent / "src" / path
+    if not file.is_file():
+        return None
+    # The mark is not known here.
+    return re.sub(r" *@pytest.mark.requires_trainable_backend\n", "", file.read_text("utf-8"))
+
+
+def no_tests():
+    """What stands where Keras' own tests would."""
+
+    class NotShipped(unittest.TestCase):
+        def test_of_keras(self):
+            self.skipTest("this version of Keras comes without its tests")
+
+    return NotShipped
 
 
 _LIBRARIES = []  # an operation lives as long as its library

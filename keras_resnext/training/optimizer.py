@@ -73,8 +73,9 @@ class CoupledSGD(keras.optimizers.SGD):
         """Update one weight. Tensors have the weight's shape; computed in the weight's dtype."""
         gradient = ops.cast(gradient, variable.dtype)
         learning_rate = ops.cast(learning_rate, variable.dtype)
+        weight = ops.convert_to_tensor(variable)
         if self.coupled_weight_decay:
-            gradient = gradient + self.coupled_weight_decay * ops.convert_to_tensor(variable)
+            gradient = gradient + self.coupled_weight_decay * weight
         index = self._get_variable_index(variable)
         if not self._in_head[index]:
             learning_rate = learning_rate * self.backbone_rate
@@ -86,7 +87,8 @@ class CoupledSGD(keras.optimizers.SGD):
             average = self.momentum * ops.convert_to_tensor(buffer) + gradient
             self.assign(buffer, average)
             gradient = gradient + self.momentum * average if self.nesterov else average
-        self.assign_sub(variable, learning_rate * gradient)
+        # `assign_sub` computes float64 in float32 under PyTorch.
+        self.assign(variable, weight - learning_rate * gradient)
 
     def finalize_variable_values(self, var_list):
         """Leave the weights as the last step left them."""
