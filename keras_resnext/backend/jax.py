@@ -3,9 +3,12 @@
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import jaxlib
 import keras
 import numpy as np
 from jax.experimental import multihost_utils
@@ -17,7 +20,7 @@ from keras_resnext.backend.lowering import Geometry
 DEVICES: tuple[str, ...] = ("cpu", "gpu")
 WHOLE_GRADIENT = True
 HEARTBEAT_SECONDS = 30
-SCHEDULER = "--xla_cpu_scheduler_type=CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"
+SCHEDULER = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
 
 
 def convolution(x, kernel, geometry: Geometry):
@@ -177,9 +180,14 @@ def begin_command() -> None:
 
 
 def _add_flag(flag: str) -> None:
-    """XLA reads its flags when it first compiles."""
-    if flag not in (flags := os.environ.get("XLA_FLAGS", "")):
-        os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
+    """Set a flag that this XLA knows: it reads them when it first compiles, and ends the process
+    over another.
+    """
+    name, flags = flag.strip("-").partition("=")[0], os.environ.get("XLA_FLAGS", "")
+    for library in Path(jaxlib.__file__).parent.glob("*jax_common*"):
+        with open(library, "rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            if name not in flags and content.find(name.encode()) >= 0:
+                os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
 
 
 def accelerators() -> tuple[str, ...]:

@@ -91,6 +91,18 @@ def test_precision_auto_is_what_the_machine_computes(monkeypatch):
     assert backend.dtype_policy("auto") == "float32"
 
 
+@pytest.mark.skipif(backend.NAME != "jax", reason="the flags are XLA's")
+def test_xla_gets_flags_that_it_knows_and_the_users_go_first(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_a=1")
+    backend.native._add_flag("--xla_no_such_flag=true")  # would end the process
+    backend.native.begin_command()
+    backend.native.begin_command()
+    assert os.environ["XLA_FLAGS"] == f"--xla_a=1 {backend.native.SCHEDULER}"
+    monkeypatch.setenv("XLA_FLAGS", user := backend.native.SCHEDULER.replace("false", "true"))
+    backend.native.begin_command()
+    assert os.environ["XLA_FLAGS"] == user
+
+
 X = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
 Y = np.array([[5.0, 7.0]], np.float32)
 COTANGENT = np.array([[1.0, 10.0], [0.0, -1.0]], np.float32)
