@@ -104,8 +104,8 @@ class Train:
     """
 
     recipe: str = "quickstart"
-    """quickstart, paper, grouped1x1, modern, finetune, imagenet, imagenet-modern, or a settings
-    file such as a run's settings.toml."""
+    """quickstart, paper, two-cores, grouped1x1, modern, finetune, imagenet, imagenet-modern, or a
+    settings file such as a run's settings.toml."""
     run: RunOptions = field(default_factory=RunOptions)
     settings: Annotated[Settings, arg(name="")] = field(default_factory=Settings)
 

@@ -36,6 +36,23 @@ RECIPES: dict[str, Settings] = {
         schedule=Schedule(epochs=300, milestones=(300 // 2, 300 * 3 // 4)),
         augmentation=Augmentation(crop_padding=4, flip=True, padding_color="mean"),
     ),
+    # Ours, for a machine without a GPU: CIFAR-100 test accuracy 73.3 % in about four hours on two
+    # cores. The network in this package, `cifar100`, was trained so (results/resnext20-8x8d).
+    # Images grow with the epochs, since small ones cost less.
+    "two-cores": Settings(
+        data=Data(dataset="cifar100", batch_size=128, drop_remainder=True),
+        network=Network(model="resnext20", cardinality=8, base_width=8),
+        schedule=Schedule(epochs=30, learning_rate=0.2, schedule="cosine", warmup_epochs=1.0),
+        optimizer=Optimizer(ema_decay=0.998),
+        loss=Loss(label_smoothing=0.1),
+        augmentation=Augmentation(
+            crop_padding=4,
+            flip=True,
+            padding_color="mean",
+            small_sizes=(16, 24),
+            small_until=(10, 20),
+        ),
+    ),
     # github.com/weiaicunzai/pytorch-cifar100, resnext50: CIFAR-100 test error 22.23 %, the best
     # epoch's, chosen on the test set. It counts epochs from 1 and lowers the learning rate as
     # epochs 60, 120 and 160 begin, with 59, 119 and 159 finished. We differ in that a validation

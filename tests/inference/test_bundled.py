@@ -16,9 +16,10 @@ def test_it_recognizes_photographs_offline(monkeypatch, tmp_path):
     monkeypatch.setattr(hub, "download", None)
     (tmp_path / "cifar100").mkdir()  # such as the data set's folder
     monkeypatch.chdir(tmp_path)
-    rocket, coffee = predict("cifar100", [PHOTOGRAPHS / f"{x}.jpg" for x in ("rocket", "coffee")])
-    assert rocket.guesses[0].name == "rocket"
-    assert "cup" in [guess.name for guess in coffee.guesses]
+    names = {"rocket": "rocket", "coffee": "cup", "flower": "rose"}
+    found = predict("cifar100", [PHOTOGRAPHS / f"{photograph}.jpg" for photograph in names])
+    for name, prediction in zip(names.values(), found, strict=True):
+        assert name in [guess.name for guess in prediction.guesses[:3]]
 
 
 def test_the_builder_takes_it_by_name():
