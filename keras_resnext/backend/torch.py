@@ -19,6 +19,7 @@ from keras_resnext.backend import Replicas
 from keras_resnext.backend.lowering import Geometry
 
 DEVICES: tuple[str, ...] = ("cpu", "gpu")
+LARGE = 2**25  # bytes, from which on glibc takes arrays from the system, one by one
 
 
 def convolution(x, kernel, geometry: Geometry):
@@ -145,11 +146,12 @@ def release_early(model: keras.Model) -> None:
 
 
 def recompute(function: Callable):
-    """By `torch.utils.checkpoint`.
+    """By `torch.utils.checkpoint`; from here on, freed memory is given back, in commands too.
 
     It would stop by an exception as soon as it has what it needs; that, and the functions of
     `keras.tree`, leave circles of references that hold tensors until they are collected.
     """
+    _tune_malloc(mmap_max=65536, trim_threshold=LARGE, mmap_threshold=LARGE)
 
     def collected(*tensors):
         gc.collect(1)
@@ -175,11 +177,15 @@ def begin_command() -> None:
 
     glibc, whose options these are, returns whatever is larger than 32 MiB to the system at once.
     """
-    arena_max, mmap_max, trim_threshold = -8, -4, -1
+    _tune_malloc(arena_max=1, mmap_max=0, trim_threshold=-1)
+
+
+def _tune_malloc(**options: int) -> None:
+    numbers = {"trim_threshold": -1, "mmap_threshold": -3, "mmap_max": -4, "arena_max": -8}
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:
-        for option, value in ((arena_max, 1), (mmap_max, 0), (trim_threshold, -1)):
-            mallopt(option, value)
+        for name, value in options.items():
+            mallopt(numbers[name], value)
 
 
 def accelerators() -> tuple[str, ...]:
