@@ -159,7 +159,7 @@ def draw_errors(errors: dict[Network, list[float]], path: Path) -> None:
     left.errorbar(places, [mean(each) for each in found.values()], spread, fmt="o-", capsize=3)
     left.set_title("CIFAR-100, ResNeXt-11, here")
     right.plot([network.cardinality for network in PAPER], list(PAPER.values()), "o-", color="C1")
-    right.set_title("ImageNet, ResNeXt-50, the paper's table 3")
+    right.set_title("ImageNet, ResNeXt-50 (table 3)")
     for axes in (left, right):
         axes.set_xscale("log", base=2)
         axes.set_xlabel("cardinality, at equal complexity")
