@@ -12,9 +12,9 @@ from keras_resnext.features import BLOCK_END, STEM_END, feature_info
 def rematerialize(model: keras.Model) -> None:
     """Let training keep only what passes from block to block, and compute the rest of each again.
 
-    The gradient then takes one more forward pass, a third of a step or less, and the same values up
-    to rounding. Keras' own `RematScope` works layer by layer and keeps the input of each, which is
-    nearly everything here.
+    The gradient then takes one more forward pass, and has the same values up to rounding;
+    docs/performance.md has the time and memory of each backend. Keras' own `RematScope` works layer
+    by layer and keeps the input of each, which is nearly everything here.
 
     Args:
         model: built by `keras_resnext`, nested in another or not, compiled or not; it is changed. A

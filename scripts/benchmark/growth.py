@@ -12,6 +12,7 @@ import numpy as np
 from turns import BACKENDS, Contestant, Task, race, title
 
 from keras_resnext.architecture import STAGE_BLOCKS
+from keras_resnext.training.run import table
 
 FACTORS: dict[str, dict[int, Task]] = {
     "images per batch": {n: Task("train", "resnext20_8x8d", n, 32) for n in (8, 16, 32, 64, 128)},
@@ -45,10 +46,10 @@ def section(factor: str, backend: str, rounds: int, seconds: float) -> str:
     lines = [
         f"## {factor}, {backend}",
         "",
-        f"| {factor} | {' | '.join(map(str, tasks))} |",
-        "|---" * (len(tasks) + 1) + "|",
-        f"| step, ms | {' | '.join(f'{value:.0f}' for value in times)} |",
-        f"| memory, MiB | {' | '.join(map(str, memory))} |",
+        table(
+            [factor, *map(str, tasks)],
+            [["step, ms", *(f"{value:.0f}" for value in times)], ["memory, MiB", *memory]],
+        ),
         "",
         f"Step: {line(list(tasks), times, 'ms')}. Memory: {line(list(tasks), memory, 'MiB')}.",
     ]
