@@ -66,34 +66,42 @@ def networks(families: Sequence[str]) -> list[Network]:
 
 def run(chosen: argparse.Namespace) -> None:
     """Train what is missing: all networks with the first seed, then all with the next."""
+    short = short_recipe(chosen.epochs, chosen.data_dir, chosen.precision)
     for seed, network in points(chosen):
-        folder = run_folder(chosen, network, seed)
-        if (folder / "results.json").is_file():
-            continue
-        print(f"{folder.name}:", flush=True)
-        recipe = training.recipe("paper")
-        settings = recipe.change(
-            **network._asdict(),
-            stem=STEM,
-            seed=seed,
-            epochs=chosen.epochs,
-            data_dir=chosen.data_dir,
-            schedule="cosine",
-            milestones=(),
-            warmup_epochs=1.0,
-            drop_remainder=True,
-            precision=chosen.precision,
-        )
-        options = training.RunOptions(
-            output_dir=folder.parent,
-            run_name=folder.name,
-            checkpoint_every=100,
-            resume=(folder / "checkpoints").is_dir(),
-        )
-        try:
-            training.train(settings, folder, options)
-        except training.Interrupted as stop:
-            sys.exit(f"{stop}; the same command goes on with it")
+        settings = short.change(**network._asdict(), seed=seed)
+        train(settings, run_folder(chosen, network, seed))
+
+
+def short_recipe(epochs: int, data_dir: Path | None, precision: str) -> training.Settings:
+    """The recipe `paper` for few epochs of a network that computes little."""
+    return training.recipe("paper").change(
+        **Network("resnext11", 32, 4)._asdict(),
+        stem=STEM,
+        epochs=epochs,
+        data_dir=data_dir,
+        schedule="cosine",
+        milestones=(),
+        warmup_epochs=1.0,
+        drop_remainder=True,
+        precision=precision,
+    )
+
+
+def train(settings: training.Settings, folder: Path) -> None:
+    """Train to the end, if that is not done, from where it was stopped."""
+    if (folder / "results.json").is_file():
+        return
+    print(f"{folder.name}:", flush=True)
+    options = training.RunOptions(
+        output_dir=folder.parent,
+        run_name=folder.name,
+        checkpoint_every=100,
+        resume=(folder / "checkpoints").is_dir(),
+    )
+    try:
+        training.train(settings, folder, options)
+    except training.Interrupted as stop:
+        sys.exit(f"{stop}; the same command goes on with it")
 
 
 def points(chosen: argparse.Namespace) -> Iterator[tuple[int, Network]]:
@@ -235,7 +243,7 @@ if __name__ == "__main__":
     options.add_argument("--data-dir", type=Path, help="of CIFAR-100, as `train` takes it")
     options.add_argument("--families", nargs="+", default=["cardinality"], choices=FAMILIES)
     options.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    options.add_argument("--epochs", type=int, default=8)
+    options.add_argument("--epochs", type=int, default=6)
     options.add_argument("--precision", default="auto")
     options.add_argument("--output-dir", type=Path, default=Path("runs/cardinality"))
     options.add_argument("--report-dir", type=Path, default=Path("results/cardinality"))

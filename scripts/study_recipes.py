@@ -1,0 +1,94 @@
+"""Which parts of a recipe help in a few epochs? One at a time, on the network of study_cardinality.
+
+`run --data-dir DIR` trains the short recipe of that study and each variant of it, once per seed,
+in OUTPUT_DIR on CIFAR-100; it may be killed at any time, and goes on where it was. `report` writes
+a table of what is there. `--variants base`, with an OUTPUT_DIR of its own, compares backends.
+"""
+
+import argparse
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from study_cardinality import short_recipe, train
+
+from keras_resnext.training.run import table
+
+EPOCHS = 6
+VARIANTS: dict[str, dict[str, Any]] = {
+    "base": {},
+    "label-smoothing-0.1": {"label_smoothing": 0.1},
+    "averages-0.99": {"ema_decay": 0.99},
+    "cutmix-1": {"cutmix": 1.0},
+    "mixup-0.2": {"mixup": 0.2},
+    "trivialaugment": {"policy": "trivialaugment"},
+    "erasing-0.1": {"erasing": 0.1},
+    "no-crop-no-flip": {"crop_padding": 0, "flip": False},
+    "steps": {"schedule": "piecewise", "milestones": (EPOCHS // 2, EPOCHS * 3 // 4)},
+    "learning-rate-0.2": {"learning_rate": 0.2},
+    "learning-rate-0.05": {"learning_rate": 0.05},
+    "batch-256": {"batch_size": 256, "base_batch_size": 128},
+    "batch-64": {"batch_size": 64, "base_batch_size": 128},
+    "weight-decay-1e-4": {"weight_decay": 1e-4},
+}
+"""What differs from the short recipe, by name."""
+
+
+def run(chosen: argparse.Namespace) -> None:
+    """Train what is missing: all variants with the first seed, then all with the next."""
+    base = short_recipe(EPOCHS, chosen.data_dir, chosen.precision)
+    for seed in chosen.seeds:
+        for name in chosen.variants:
+            train(base.change(**VARIANTS[name], seed=seed), chosen.output_dir / f"{name}-{seed}")
+
+
+def report(chosen: argparse.Namespace) -> None:
+    """Write the accuracy after the last epoch, and the gain over the base with the same seeds."""
+    base = dict(accuracies(chosen.output_dir, "base"))
+    rows = []
+    for name in chosen.variants:
+        found = dict(accuracies(chosen.output_dir, name))
+        row: list[Any] = [name, len(found)]
+        for split in range(2):
+            of_seeds = [of_splits[split] for of_splits in found.values()]
+            gains = [found[seed][split] - base[seed][split] for seed in found.keys() & base.keys()]
+            row += [_mean(of_seeds), _mean(gains, "+") if name != "base" else None]
+        if found:
+            rows.append(row)
+    header = ["variant", "seeds", "validation, %", "gain", "test, %", "gain"]
+    text = table(header, rows) + "\n"
+    chosen.report.parent.mkdir(parents=True, exist_ok=True)
+    chosen.report.write_text(text, encoding="utf-8")
+    print(text)
+
+
+def accuracies(folder: Path, name: str) -> Iterator[tuple[int, tuple[float, float]]]:
+    """Yield each finished seed, with validation and test accuracy of its last epoch in percent."""
+    for file in sorted(folder.glob(f"{name}-[0-9]*/results.json")):
+        with open(file.with_name("history.csv"), encoding="utf-8") as history:
+            *_, last = csv.DictReader(history)
+        test = json.loads(file.read_text(encoding="utf-8"))["test_accuracy_last"]
+        seed = int(file.parent.name.removeprefix(f"{name}-"))
+        yield seed, (100 * float(last["val_accuracy"]), 100 * test)
+
+
+def _mean(values: list[float], sign: str = "") -> str:
+    """Mean, and standard deviation where there are several."""
+    spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{mean(values):{sign}.2f}{spread}" if values else ""
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("what", choices=("run", "report"))
+    options.add_argument("--data-dir", type=Path, help="of CIFAR-100, as `train` takes it")
+    options.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS)
+    options.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
+    options.add_argument("--precision", default="auto")
+    options.add_argument("--output-dir", type=Path, default=Path("runs/recipes"))
+    options.add_argument("--report", type=Path, default=Path("results/recipes/results.md"))
+    chosen = options.parse_args()
+    {"run": run, "report": report}[chosen.what](chosen)
