@@ -8,7 +8,7 @@ import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 
 import keras
 import torch
@@ -180,6 +180,7 @@ def begin_command() -> None:
     _tune_malloc(arena_max=1, mmap_max=0, trim_threshold=-1)
 
 
+@cache
 def _tune_malloc(**options: int) -> None:
     numbers = {"trim_threshold": -1, "mmap_threshold": -3, "mmap_max": -4, "arena_max": -8}
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
