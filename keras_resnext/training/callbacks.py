@@ -15,6 +15,7 @@ from keras import ops
 
 from keras_resnext import backend
 from keras_resnext.backend import Replicas
+from keras_resnext.checkpoint import WEIGHTS
 from keras_resnext.training.checkpoints import Checkpoints, Progress, restore_metrics
 from keras_resnext.training.optimizer import averaged
 from keras_resnext.training.replicas import alone, largest
@@ -165,10 +166,10 @@ class KeepRun(keras.callbacks.Callback):
         row["device"] = backend.device()
         row["version"] = backend.versions().get("keras-resnext", "")
         progress.history.append(row)
-        names = ["last.safetensors"]
+        names = [WEIGHTS["last"]]
         if row["val_accuracy"] > progress.best_accuracy:  # the first of equals
             progress.best_accuracy, progress.best_epoch = row["val_accuracy"], epoch + 1
-            names.append("model.safetensors")
+            names.insert(0, WEIGHTS["best"])  # a folder with config.json is one that opens
         progress.epoch, progress.step, progress.metrics, progress.seconds = epoch + 1, 0, [], 0.0
         with averaged(self.model):
             if self.checkpoints.replicas.is_chief:

@@ -125,12 +125,12 @@ def held(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"--output-dir: cannot make {folder}: {error.strerror}") from error
-    try:
-        with locked(folder, f"the run {folder.name}"):
+    with locked(folder, f"the run {folder.name}"):
+        try:
             yield
-    finally:
-        if all(path.name == ".lock" for path in folder.iterdir()):
-            shutil.rmtree(folder)
+        finally:
+            if all(path.name == ".lock" for path in folder.iterdir()):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def settings_of(folder: Path) -> Settings:

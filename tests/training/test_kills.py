@@ -57,6 +57,15 @@ def test_kills_at_any_moment(whole):
             break
 
 
+def test_kill_before_each_file_of_the_first_epoch(whole):
+    folder = whole.with_name("first")
+    files = "settings.toml", "config.json", "last.safetensors", "model.safetensors", "history.csv"
+    for file in files:
+        assert end_of(start(folder, every=10, die_before=file), folder) == -signal.SIGKILL
+    assert end_of(start(folder, every=10), folder) == 0
+    assert_same_run(folder, whole)
+
+
 def test_kill_while_a_checkpoint_is_written_and_a_full_disk(whole):
     folder = whole.with_name("third")
     first, second, third = (f"epoch00000-step000000{n}.safetensors" for n in (1, 2, 3))

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from keras_resnext.training import RunError, compare_runs, read_run
-from keras_resnext.training.run import write_history
+from keras_resnext.training.run import held, write_history
 from tests.training.tiny import SETTINGS
 
 
@@ -84,3 +84,12 @@ def test_results_of_an_earlier_end_do_not_count(tmp_path):
     folder = leave(tmp_path / "run", accuracies=(0.1,))
     (folder / "results.json").write_text(FINISHED)
     assert read_run(folder).results == {}
+
+
+def test_a_second_start_leaves_the_folder_of_the_first(tmp_path):
+    folder = tmp_path / "run"
+    with held(folder):
+        with pytest.raises(BlockingIOError, match="is already running"), held(folder):
+            pass
+        assert folder.is_dir()
+    assert not folder.exists()  # nothing came into it
