@@ -28,6 +28,9 @@ def hidden_start_up_lines() -> Iterator[None]:
     TensorFlow announces oneDNN and processor features whatever TF_CPP_MIN_LOG_LEVEL says, since its
     logging is not initialized yet.
     """
+    if sys.stderr is None:  # closed
+        yield
+        return
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as hidden:

@@ -5,12 +5,16 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import pytest
 
-from keras_resnext import cli
+from keras_resnext import ResNeXt, cli
+from keras_resnext.checkpoint import write_checkpoint
+from keras_resnext.preprocessing import whole_image
+from keras_resnext.training import Settings
 
 ONLY_TENSORFLOW = pytest.mark.skipif(
     keras.config.backend() != "tensorflow", reason="the same under every backend"
@@ -146,6 +150,18 @@ def test_an_export_answers_by_the_script_without_a_line_of_any_library(folder):
         assert [line for line in done.stderr.splitlines() if "warm-up" not in line] == []
     assert Path("saved_models/quickstart/1/saved_model.pb").is_file()
     assert len(done.stdout.splitlines()) > 12
+
+
+def test_a_run_whose_images_are_gone_is_exported_on_others(tmp_path, capsys):
+    network = ResNeXt((1,), cardinality=1, input_shape=(8, 8, 3), classes=2)
+    write_checkpoint(tmp_path, network, preprocessing=whole_image(8))
+    gone = Settings().change(dataset="folder", data_dir=tmp_path / "gone")
+    (tmp_path / "settings.toml").write_text(gone.to_toml())
+    export = cli.Export(checkpoint=str(tmp_path))
+    assert export._dataset(export.open()) is None
+    assert "synthetic images: data_dir: " in capsys.readouterr().err
+    with pytest.raises(ValueError, match="gone does not exist"):
+        replace(export, format="onnx-int8")._dataset(export.open())
 
 
 @ONLY_TENSORFLOW

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from keras_resnext import files
+from keras_resnext.console import hidden_start_up_lines
 from keras_resnext.files import UNFINISHED, atomic_write, locked, pad, write_json, write_text
 
 # By its path: importing the package would import a backend, which takes seconds.
@@ -206,6 +207,12 @@ def test_no_output_loses_the_work(tmp_path, output):
     assert (tmp_path / "x").read_text() == "done"
     assert "Error" not in error
     assert out.splitlines()[:1] == ([] if output == "closed" else [r"\ud55c 0"])
+
+
+def test_a_closed_standard_error_hides_nothing(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    with hidden_start_up_lines():
+        pass
 
 
 def test_plots_say_what_they_need(monkeypatch):

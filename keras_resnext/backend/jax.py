@@ -182,10 +182,10 @@ def begin_command() -> None:
     jax.monitoring.register_event_duration_secs_listener(_give_back)
 
 
-def _give_back(event: str, seconds: float, **_) -> None:
+def _give_back(event: str, duration_secs: float, **_: str | int) -> None:
     """Return to the system what a compilation leaves free: a gigabyte for ResNeXt-50's step."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim and event.endswith("backend_compile_duration") and seconds > 1:
+    if trim and event.endswith("backend_compile_duration") and duration_secs > 1:
         trim(0)
 
 

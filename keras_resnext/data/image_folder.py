@@ -7,6 +7,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def load_image_folder(data_dir: str | os.PathLike, preprocessing: Preprocessing)
     of train/, validation/ (or val/, valid/) and test/. A part without a folder is held out of the
     training images: a tenth of each class, at least one image, chosen by a hash of the file, not by
     names or sizes; files that occur more than once are never chosen, so none is on both sides.
-    Samples are in the order of their content, classes in that of their names.
+    Samples are then in the order of their content, else of their names, as classes are.
 
     Files that are no images by their first bytes are left out and reported on stdout, unless
     nobody meant them as images by their suffix. Passed over are hidden files, folders that systems
@@ -58,8 +59,8 @@ def load_image_folder(data_dir: str | os.PathLike, preprocessing: Preprocessing)
     missing = [part for part in PARTS if part not in roots]
     splits: dict[str, Split] = {}
     for part, root in roots.items():
-        split, digests = _list(root, class_names, preprocessing)
         parts = missing if part == "train" else []
+        split, digests = _list(root, class_names, preprocessing, hashed=bool(parts))
         splits[part], held_out = _hold_out(split, digests, class_names, parts, root)
         splits |= held_out
     train, validation, test = (splits[part] for part in PARTS)
@@ -163,18 +164,19 @@ def _class_names(roots: Mapping[str, Path]) -> tuple[str, ...]:
 
 
 def _list(
-    root: Path, class_names: Sequence[str], preprocessing: Preprocessing
+    root: Path, class_names: Sequence[str], preprocessing: Preprocessing, *, hashed: bool
 ) -> tuple[Split, list[bytes]]:
-    """List the images of one part in the order of their files' SHA-256, which are returned, too."""
+    """List the images of one part in the order of their files' SHA-256, if hashed, and these."""
     skipped = {path: "in no folder of a class" for path in _inside(root) if not path.is_dir()}
     samples = []
+    examine = partial(_examine, hashed=hashed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
         for label, name in enumerate(class_names):
             inside = _inside(root / name)
             skipped |= {path: "a folder within a class" for path in inside if path.is_dir()}
             paths = [path for path in inside if path not in skipped]
-            for path, found in zip(paths, pool().map(_examine, paths), strict=True):
+            for path, found in zip(paths, pool().map(examine, paths), strict=True):
                 if isinstance(found, str):
                     skipped[path] = found
                 else:
@@ -185,11 +187,14 @@ def _list(
     return Split(ImageFiles([*map(str, files)], preprocessing), labels, labels), [*digests]
 
 
-def _examine(path: Path) -> bytes | str:
-    """The SHA-256 of an image file, or what is wrong with its header."""
+def _examine(path: Path, hashed: bool) -> bytes | str:
+    """The SHA-256 of an image file, empty if that is not wanted, or what is wrong with its header.
+
+    It takes the whole file, which may be one of a hundred gigabytes of them.
+    """
     try:
         with open_image(path), open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
+            return hashlib.file_digest(file, "sha256").digest() if hashed else b""
     except Exception as error:
         return reason(error)
 

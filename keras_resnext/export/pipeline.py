@@ -20,6 +20,7 @@ import keras
 import numpy as np
 
 from keras_resnext import backend
+from keras_resnext.checkpoint import open_checkpoint
 from keras_resnext.console import COMMAND, is_command
 from keras_resnext.data import Dataset, image_to_square, load_demo
 from keras_resnext.export.formats import FORMATS, Format
@@ -103,6 +104,9 @@ def export(
             f"dataset: {format} is calibrated on real images; give a dataset, such as training "
             "images in a folder per class"
         )
+    if not isinstance(source, keras.Model):
+        source = open_checkpoint(source)
+        class_names = class_names or source.class_names
     if isinstance(dataset, Dataset):
         class_names = class_names or dataset.class_names
     classifier = model_classifier(source, class_names, preprocessing)

@@ -47,8 +47,10 @@ class Classifier:
         """Return probabilities, float32 (N, classes), of pixels (N, height, width, 3).
 
         Raises:
+            ValueError: `batch_size` is below 1.
             ArithmeticError: the network puts out numbers that are not finite.
         """
+        check_positive(batch_size=batch_size)
         batches = range(0, len(images), batch_size)
         scores = [self.compute(np.asarray(images[i : i + batch_size])) for i in batches]
         outputs = np.concatenate([np.asarray(score, np.float32) for score in scores])
@@ -172,6 +174,13 @@ def _load(checkpoint: Checkpoint, preprocessing: Preprocessing) -> keras.Model:
     finally:
         keras.config.set_image_data_format(data_format)
         keras.config.set_dtype_policy(policy)
+
+
+def check_positive(**values: int) -> None:
+    """Raise a ValueError that names the first of the arguments that is below 1."""
+    for name, value in values.items():
+        if value < 1:
+            raise ValueError(f"{name}: expected 1 or more, got {value}")
 
 
 def _names(names, classes: int, source) -> tuple[str, ...]:

@@ -23,7 +23,8 @@ class Report:
         images: how many.
         top1: accuracy.
         top5: share of the images whose class is among the five most likely.
-        precision: mean over the classes (macro average), as recall and f1.
+        precision: scikit-learn's macro average, as recall and f1: the mean over the classes that
+            occur, true or predicted, 0/0 being 0.
         recall: likewise.
         f1: likewise.
         superclass_accuracy: share of the images predicted within the right superclass; None where
@@ -86,6 +87,14 @@ def evaluate(
                 f"dataset: expected the {known} classes of {getattr(source, 'name', source)}, got "
                 f"{classes or labels.max() + 1}; evaluate on the data set it was trained on"
             )
+        own = dict(zip(classifier.class_names, range(known), strict=False))
+        if isinstance(dataset, Dataset) and class_names is None:
+            for label, name in enumerate(dataset.class_names):
+                if own.get(name, label) != label:
+                    raise ValueError(
+                        f"dataset: its class {label}, {name!r}, is number {own[name]} of "
+                        f"{getattr(source, 'name', source)}; expected the same order"
+                    )
         size = classifier.preprocessing.image_size
         if images.shape[1:] != (size, size, 3):
             raise ValueError(
@@ -125,9 +134,9 @@ def report(
     order = np.argsort(-scores, axis=1, kind="stable")[:, :5]
     predicted = order[:, 0]
     confusion = metrics.confusion_matrix(labels, predicted, labels=every)
-    shares = metrics.precision_recall_fscore_support(
-        labels, predicted, labels=every, zero_division=np.nan
-    )[:3]
+    scored = metrics.precision_recall_fscore_support
+    shares = scored(labels, predicted, labels=every, zero_division=np.nan)[:3]
+    precision, recall, f1, _ = scored(labels, predicted, average="macro", zero_division=0)
     mistakes = confusion - np.diag(confusion.diagonal())
     groups = np.array(superclasses or class_names)
     classes = [
@@ -145,15 +154,14 @@ def report(
         for label, name in enumerate(class_names)
     ]
     right_group = float((groups[predicted] == groups[labels]).mean())
-    precision, recall, f1 = (float(np.nanmean(share)) for share in shares)
     return Report(
         split=split,
         images=len(labels),
         top1=float((predicted == labels).mean()),
         top5=float((order == labels[:, None]).any(axis=1).mean()),
-        precision=precision,
-        recall=recall,
-        f1=f1,
+        precision=float(precision),
+        recall=float(recall),
+        f1=float(f1),
         superclass_accuracy=right_group if superclasses else None,
         classes=classes,
         confusion=confusion,

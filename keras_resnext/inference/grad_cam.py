@@ -12,7 +12,7 @@ from keras import ops
 
 from keras_resnext import backend
 from keras_resnext.features import feature_info
-from keras_resnext.inference.classifier import Source, model_classifier
+from keras_resnext.inference.classifier import Source, check_positive, model_classifier
 from keras_resnext.inference.exported import probabilities
 from keras_resnext.inference.network import logits_network
 from keras_resnext.inference.predict import Batch, Prediction, guesses, read_batches
@@ -101,8 +101,18 @@ class GradCAM:
             top: how many of the most likely, at most.
 
         Raises:
+            ValueError: `labels` are no such numbers, or `top` is below 1.
             ArithmeticError: the network puts out numbers that are not finite.
         """
+        check_positive(top=top)
+        classes = len(self.class_names)
+        if labels is not None:
+            labels = np.asarray(labels)
+            if np.shape(labels)[:-1] != (len(images),) or not np.isin(labels, range(classes)).all():
+                raise ValueError(
+                    f"labels: expected ({len(images)}, K) numbers below {classes}, K per image, "
+                    f"got {labels.tolist()} of the shape {labels.shape}"
+                )
         features = self._to_features.predict_on_batch(self._prepare(images))
         logits = np.asarray(self._to_logits.predict_on_batch(features), np.float32)
         if not np.isfinite(logits).all():

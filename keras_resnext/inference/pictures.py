@@ -25,9 +25,14 @@ def draw_predictions(predictions: Sequence[Prediction], path: str | os.PathLike)
     Predictions whose image was not kept are left out.
 
     Raises:
+        ValueError: no image was kept.
         ImportError: matplotlib is not installed.
     """
     shown = [each for each in predictions if each.image is not None]
+    if not shown:
+        raise ValueError(
+            f"predictions: expected some with an image, got {len(predictions)} without"
+        )
     rows = -(-len(shown) // 2)
     bars = max(len(prediction.guesses) for prediction in shown)
     height = max(1.8, 0.5 + 0.22 * bars)

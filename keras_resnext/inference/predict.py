@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_resnext.data import decode_files, find_images
 from keras_resnext.files import display_width, pad
-from keras_resnext.inference.classifier import Classifier, Source, open_classifier
+from keras_resnext.inference.classifier import Classifier, Source, check_positive, open_classifier
 from keras_resnext.preprocessing import Preprocessing
 
 
@@ -67,11 +67,12 @@ def predict(
         preprocessing: as of `open_classifier`.
 
     Raises:
-        ValueError: as `open_classifier`, or a file cannot be read.
+        ValueError: as `open_classifier`, a number is below 1, or a file cannot be read.
 
     Example:
         >>> predict("resnext50_32x4d.a1_in1k", "photos/*.jpg")[0].guesses[0].name
     """
+    check_positive(top=top)
     with open_classifier(source, class_names, preprocessing) as classifier:
         if isinstance(images, np.ndarray):
             found = _top(classifier, images, top, batch_size)
@@ -99,9 +100,7 @@ def predict_files(
         ValueError: `top` or `batch_size` is below 1.
         ArithmeticError: the network puts out numbers that are not finite.
     """
-    for name, value in (("top", top), ("batch_size", batch_size)):
-        if value < 1:
-            raise ValueError(f"{name}: expected 1 or more, got {value}")
+    check_positive(top=top, batch_size=batch_size)
     for readable, images, unreadable in read_batches(paths, classifier.preprocessing, batch_size):
         kept = [*images[:keep_images], *[None] * len(readable)]
         keep_images = max(keep_images - len(images), 0)

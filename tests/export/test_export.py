@@ -20,7 +20,7 @@ from keras_resnext.data.demo import load_demo
 from keras_resnext.export import FORMATS, ExportError, pipeline
 from keras_resnext.export.pipeline import check_accuracy, check_answers
 from keras_resnext.inference import predict
-from keras_resnext.preprocessing import Preprocessing
+from keras_resnext.preprocessing import Preprocessing, whole_image
 from tests.export.conftest import NAMES, PREPROCESSING, randomize
 
 # A process takes seconds to start, so each format comes from one backend, not the one that writes
@@ -303,3 +303,12 @@ def test_int8_needs_no_more_than_a_data_set(answers, tmp_path, capsys):
     assert "accuracy on 12 test images" in capsys.readouterr().out
     labels = (folder / "labels.txt").read_text().splitlines()
     assert tuple(labels) == demo.class_names
+
+
+def test_a_checkpoints_names_go_before_those_of_the_calibration_images(answers, tmp_path):
+    network = ResNeXt((1,), cardinality=1, input_shape=(32, 32, 3), classes=12)
+    names, crop = tuple("abcdefghijkl"), whole_image(32)
+    write_checkpoint(tmp_path / "run", network, preprocessing=crop, class_names=names)
+    dataset = load_demo(1, 1, 1)
+    folder = keras_resnext.export(tmp_path / "run", tmp_path / "mine", "keras", dataset=dataset)
+    assert tuple((folder / "labels.txt").read_text().split()) == names

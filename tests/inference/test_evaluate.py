@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import pytest
 
+from keras_resnext import ResNeXt
+from keras_resnext.checkpoint import write_checkpoint
 from keras_resnext.data import Dataset, Split
 from keras_resnext.inference import evaluate, report_as_json, report_as_text
 from keras_resnext.inference.evaluate import report
@@ -40,8 +42,8 @@ def test_counts(result):
     assert column["recall"] == [0.5, None, 1, 0, 1, 0, 0.5]
     assert column["precision"] == [1 / 3, 0, 0.5, None, 1, None, 1]
     assert column["f1"][:2] == [pytest.approx(0.4), 0]
-    assert result.recall == pytest.approx(3 / 6)
-    assert result.precision == pytest.approx((1 / 3 + 0.5 + 2) / 5)
+    assert result.recall == pytest.approx(3 / 7)
+    assert result.precision == pytest.approx((1 / 3 + 0.5 + 2) / 7)  # never predicted counts as 0
     assert result.confusion[0].tolist() == [1, 0, 1, 0, 0, 0, 0]
 
 
@@ -96,9 +98,20 @@ def test_a_model_gets_its_own_pixels(animals, activation, capsys):
 def test_what_does_not_fit_is_refused(animals):
     with pytest.raises(ValueError, match=r"expected the 10 classes of sequential\S*, got 7"):
         evaluate(classifier(None, 10), animals)
+    with pytest.raises(ValueError, match="batch_size: expected 1 or more, got 0"):
+        evaluate(classifier(None), animals, batch_size=0)
     with pytest.raises(ValueError, match="split: expected one of train, validation, test"):
         evaluate(classifier(None), animals, "tests")
     with pytest.raises(ValueError, match="expected images of 8x8x3, got"):
         evaluate(classifier(None), (np.zeros((1, 9, 9, 3), np.uint8), [0]))
     with pytest.raises(ValueError, match="has no images"):
         evaluate(classifier(None), (animals.test.images[:0], []))
+
+
+def test_names_that_stand_at_other_labels_are_refused(animals, tmp_path):
+    network = ResNeXt((1,), cardinality=1, input_shape=(8, 8, 3), classes=7)
+    names = ("unknown", *NAMES[1:5], "g", "f")
+    write_checkpoint(tmp_path, network, preprocessing=whole_image(8), class_names=names)
+    with pytest.raises(ValueError, match=r"its class 5, 'f', is number 6 of .*the same order"):
+        evaluate(tmp_path, animals)
+    assert evaluate(tmp_path, animals, class_names=NAMES).images == 8

@@ -136,6 +136,9 @@ def test_what_it_needs_is_said(network):
         GradCAM(network, 3)
     with pytest.raises(ValueError, match=r"expected a classifier of .* RGB images"):
         GradCAM(build((8, 8, 3), include_top=False))
+    for labels in (np.arange(3), [[0], [1]], [[0], [1], [4]]):
+        with pytest.raises(ValueError, match=r"labels: expected \(3, K\) numbers below 4, K per"):
+            GradCAM(network)(IMAGES, labels)
 
 
 def test_explains_files_in_batches(tmp_path):

@@ -72,6 +72,8 @@ def test_files_in_batches_with_reasons_for_the_rest(network, own, tmp_path):
     paths[3].write_bytes(b"no image")
     with open_classifier(network, NAMES, PREPROCESSING) as classifier:
         batches = list(predict_files(classifier, paths, batch_size=2, keep_images=2))
+        with pytest.raises(ValueError, match="top: expected 1 or more, got -1"):
+            predict(network, IMAGES, top=-1)
         with pytest.raises(ValueError, match="top: expected 1 or more, got 0"):
             next(predict_files(classifier, paths, 0))
     assert [list(batch.unreadable) for batch in batches] == [[], [paths[3]], []]
