@@ -186,7 +186,8 @@ def _images(
         )
     most = 2**30 // (size * size * 3)  # images in a GiB
     chosen = _spread(len(test[0]), most if int8 else IMAGES)
-    return test[0][chosen], np.asarray(test[1])[chosen], train[_spread(len(train), CALIBRATION)]
+    calibration = train[_spread(len(train), CALIBRATION if int8 else 1)]
+    return test[0][chosen], np.asarray(test[1])[chosen], calibration
 
 
 def _spread(count: int, wanted: int) -> np.ndarray:

@@ -1,11 +1,13 @@
 """What happens between the steps of `fit`."""
 
 import math
+import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -65,7 +67,8 @@ class Interruption(keras.callbacks.Callback):
     def _note(self, number, _frame):
         self._received = number
         self.__exit__()
-        print("\nStopping after this step; again to stop at once.", flush=True)
+        with suppress(OSError):  # print would fail within another print
+            os.write(2, b"\nStopping after this step; again to stop at once.\n")
 
     def on_train_batch_end(self, batch, logs=None):
         """Ask the other processes."""
