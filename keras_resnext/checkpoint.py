@@ -13,7 +13,7 @@ import keras
 
 from keras_resnext.files import escape, write_json
 from keras_resnext.weights import hub
-from keras_resnext.weights.config import CONFIG, OURS, OWN, from_config, read_config, to_config
+from keras_resnext.weights.config import CONFIG, from_config, to_config
 from keras_resnext.weights.files import SUFFIXES, read_weights, write_weights
 from keras_resnext.weights.layers import Checkpoint, LayerWeights
 from keras_resnext.weights.presets import BUNDLED, PRESETS, list_presets, near
@@ -120,8 +120,7 @@ def write_checkpoint(
     folder: str | os.PathLike,
     model: keras.Model,
     *,
-    weights_file: str = "model.safetensors",
-    extra: dict[str, Any] | None = None,
+    weights_file: str = WEIGHTS["best"],
     **described: Any,
 ) -> None:
     """Write a network as a checkpoint folder, each file atomically.
@@ -133,7 +132,6 @@ def write_checkpoint(
         folder: is made if it does not exist.
         model: a `ResNeXt`, or one that holds one, under any dtype policy.
         weights_file: file name of the weights.
-        extra: more to keep under the key `keras_resnext`; JSON values.
         **described: what else a `Checkpoint` says; its name is the folder's by default.
 
     Raises:
@@ -147,26 +145,14 @@ def write_checkpoint(
             f"class_names: expected {weights.classes} names, one per class of {model.name!r}, got "
             f"{len(names)}"
         )
-    folder.mkdir(parents=True, exist_ok=True)
     checkpoint = _of_weights(weights, folder, **{"name": folder.resolve().name} | described)
-    write_weights(folder / weights_file, weights)
-    write_config(folder, checkpoint, extra)
+    write_folder(folder, checkpoint, weights, weights_file)
 
 
-def write_config(folder: Path, checkpoint: Checkpoint, extra: dict[str, Any] | None = None) -> None:
-    """Write `config.json` in timm's layout, atomically.
-
-    What `extra` holds stands under the key `keras_resnext`; None keeps what the file has there.
-    """
-    path = folder / CONFIG
-    if extra is None and path.is_file():
-        kept = read_config(path).get(OURS, {})
-        extra = {key: value for key, value in kept.items() if key not in OWN}
-    write_json(path, to_config(checkpoint, extra or {}))
-
-
-def write_folder(folder: Path, checkpoint: Checkpoint, weights: LayerWeights) -> None:
+def write_folder(
+    folder: Path, checkpoint: Checkpoint, weights: LayerWeights, weights_file: str = WEIGHTS["best"]
+) -> None:
     """Write weights and `config.json` to a folder, which is made if it does not exist."""
-    folder.mkdir(exist_ok=True)
-    write_weights(folder / WEIGHTS["best"], weights)
-    write_config(folder, checkpoint)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_weights(folder / weights_file, weights)
+    write_json(folder / CONFIG, to_config(checkpoint))

@@ -20,7 +20,6 @@ CONFIG = "config.json"
 OURS = "keras_resnext"
 logger = logging.getLogger("keras_resnext")
 
-OWN = ("name", "architecture", "trained_on", "accuracy")  # of our key; the rest is extra
 _LARGEST_CONFIG = 2**24  # bytes; ImageNet-21k's class names take less than one million
 # Arguments of timm's networks that do not change what they compute for inference.
 _NEUTRAL = {"num_classes", "in_chans", "drop_rate", "drop_path_rate", "drop_block_rate",
@@ -28,13 +27,10 @@ _NEUTRAL = {"num_classes", "in_chans", "drop_rate", "drop_path_rate", "drop_bloc
 _TIMM_STEMS = {"": "imagenet", "deep": "deep", "deep_tiered": "deep_tiered"}
 
 
-def to_config(checkpoint: Checkpoint, extra: dict[str, Any]) -> dict[str, Any]:
-    """Return what `config.json` holds; `extra` stands under our key, beside what is ours."""
+def to_config(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what `config.json` holds."""
     architecture, preprocessing = checkpoint.architecture, checkpoint.preprocessing
     name, arguments = to_timm(architecture)
-    own = {key: getattr(checkpoint, key) for key in OWN if key != "architecture"}
-    if name is None:
-        own["architecture"] = asdict(architecture)
     classes = {"num_classes": checkpoint.classes or 0}
     pretrained: dict[str, Any] = classes | {
         "first_conv": "conv1.0" if architecture.stem.startswith("deep") else "conv1",
@@ -64,7 +60,12 @@ def to_config(checkpoint: Checkpoint, extra: dict[str, Any]) -> dict[str, Any]:
         "global_pool": "avg",
         "model_args": arguments,
         "pretrained_cfg": pretrained,
-        OURS: extra | own,
+        OURS: {
+            "name": checkpoint.name,
+            "trained_on": checkpoint.trained_on,
+            "accuracy": checkpoint.accuracy,
+            **({"architecture": asdict(architecture)} if name is None else {}),
+        },
         **({"label_names": list(names)} if names is not None else {}),
     }
 
