@@ -1,15 +1,12 @@
 """Other people's networks with this package's layers: `accelerate(model)`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
 
 import keras
 
 from keras_resnext import backend
 from keras_resnext.layers import BatchNorm, GroupedConv2D
-
-Change = Callable[[keras.Layer, dict[str, Any]], type[keras.Layer] | None]
 
 
 def accelerate(model: keras.Model) -> keras.Model:
@@ -33,41 +30,6 @@ def accelerate(model: keras.Model) -> keras.Model:
     Example:
         >>> model = accelerate(keras.applications.ResNet50(weights=None))
     """
-    originals: list[keras.Layer] = []
-
-    def change(layer, config):
-        originals.append(layer)
-        if type(layer) is keras.layers.Conv2D and layer.groups > 1:
-            return GroupedConv2D
-        return BatchNorm if type(layer) is keras.layers.BatchNormalization else None
-
-    clones: dict[int, keras.Layer] = {}
-    result = rebuild(model, change, cache=clones)
-    if model.built and not result.built:  # a Sequential without an Input
-        result.build(model.input_shape)
-    for original in originals:
-        clone = clones[id(original)]
-        clone.set_weights(original.get_weights())
-        if isinstance(clone, keras.layers.Normalization):
-            clone.finalize_state()
-    for part in _models(result):
-        if not isinstance(part, keras.Sequential):
-            backend.native.release_early(part)
-    return result
-
-
-def rebuild(model: keras.Model, change: Change, **options: Any) -> keras.Model:
-    """Build a network and the models nested in it anew, with fresh weights.
-
-    Args:
-        model: functional or `Sequential`. Operations such as `keras.ops.split` stay.
-        change: gets each layer and its configuration, which it may alter; it may return a class to
-            build the layer from instead of its own.
-        **options: as for `keras.models.clone_model`.
-
-    Raises:
-        ValueError: as for `accelerate`.
-    """
     models = list(_models(model))
     for part in models:
         kind = next(kind for kind in type(part).__mro__ if "call" in vars(kind))
@@ -77,25 +39,41 @@ def rebuild(model: keras.Model, change: Change, **options: Any) -> keras.Model:
                 "connects; expected a functional or Sequential model. Use GroupedConv2D and "
                 "BatchNorm where it makes its layers"
             )
+    pairs: list[tuple[keras.Layer, keras.Layer]] = []
 
     def clone(layer):
         # A Lambda's code cannot be copied safely, and it has no weights.
         if not isinstance(layer, keras.Layer) or isinstance(layer, keras.layers.Lambda):
             return layer
+        kind = type(layer)
+        if kind is keras.layers.Conv2D and layer.groups > 1:
+            kind = GroupedConv2D
+        elif kind is keras.layers.BatchNormalization:
+            kind = BatchNorm
         try:
-            config = layer.get_config()
-            return (change(layer, config) or layer.__class__).from_config(config)
+            pairs.append((layer, kind.from_config(layer.get_config())))
         except (NotImplementedError, TypeError, ValueError) as error:
             raise ValueError(
                 f"layer {layer.name!r}: a {type(layer).__name__} cannot be built from its "
                 "configuration; give it get_config and from_config"
             ) from error
+        return pairs[-1][1]
 
     with ExitStack() as stack:  # Keras would compile anew, where losses of one's own have no name
         for part in models:
             stack.callback(setattr, part, "compiled", part.compiled)
             part.compiled = False
-        return keras.models.clone_model(model, clone_function=clone, recursive=True, **options)
+        result = keras.models.clone_model(model, clone_function=clone, recursive=True)
+    if model.built and not result.built:  # a Sequential without an Input
+        result.build(model.input_shape)
+    for layer, copy in pairs:
+        copy.set_weights(layer.get_weights())
+        if isinstance(copy, keras.layers.Normalization):
+            copy.finalize_state()
+    for part in _models(result):
+        if not isinstance(part, keras.Sequential):
+            backend.native.release_early(part)
+    return result
 
 
 def _models(model: keras.Model) -> Iterator[keras.Model]:
