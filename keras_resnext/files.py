@@ -11,6 +11,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -128,14 +129,22 @@ def locked(folder: Path, what: str) -> Iterator[None]:
         lock.release()
 
 
+def require(module: str, what: str, install: str = '"keras-resnext[train]"') -> Any:
+    """Import and return a module that the base installation lacks.
+
+    Raises:
+        ImportError: it cannot be imported. The message is `what`, such as "plots need matplotlib",
+            and what to install.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ImportError(f"{what}. Type: pip install {install}") from error
+
+
 def figure(**kwargs: Any) -> Any:
     """Return a new `matplotlib.figure.Figure`: no window and no global state, as with pyplot."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        what = 'plots need matplotlib. Type: pip install "keras-resnext[train]"'
-        raise ImportError(what) from error
-    return Figure(**kwargs)
+    return require("matplotlib.figure", "plots need matplotlib").Figure(**kwargs)
 
 
 def tolerate_output() -> None:

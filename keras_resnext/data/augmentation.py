@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 import numpy as np
 
 from keras_resnext.data import trivial
-from keras_resnext.data.decoding import require_pillow
+from keras_resnext.files import require
 from keras_resnext.preprocessing import RGB, Preprocessing, normalize
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ class Augmentation:
             if not valid:
                 raise ValueError(f"{name}: expected {what}, got {getattr(self, name)!r}")
         if self.needs_pixels or self.crop_scale:
-            require_pillow("this augmentation")  # found out now, not in mid-epoch
+            # Found out now, not in mid-epoch.
+            require("PIL.Image", "this augmentation needs pillow")
 
     @property
     def mixes(self) -> bool:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_resnext.data.decoding import ImageFiles, require_pillow
-from keras_resnext.files import atomic_write, escape
+from keras_resnext.data.decoding import ImageFiles
+from keras_resnext.files import atomic_write, escape, require
 from keras_resnext.preprocessing import Preprocessing
 
 LONGEST_NAME = 200
@@ -161,7 +161,7 @@ def safe_name(class_name: str) -> str:
 
 def write_examples(folder: Path, dataset: Dataset, most: int = 12) -> None:
     """Write `examples/CLASS.png`, the first test image of each of the first `most` classes."""
-    require_pillow("writing images")
+    require("PIL.Image", "writing images needs pillow")
     from PIL import Image
 
     (folder / "examples").mkdir(exist_ok=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_resnext.data.trivial import each
+from keras_resnext.files import require
 from keras_resnext.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class ImageFiles:
     ndim = 4
 
     def __init__(self, paths: Sequence[str] | np.ndarray, preprocessing: Preprocessing):
-        require_pillow("reading image files")
+        require("PIL.Image", "reading image files needs pillow")
         self.paths = np.array(paths, object)
         self.preprocessing = preprocessing
         self.shape = (len(paths), preprocessing.image_size, preprocessing.image_size, 3)
@@ -97,15 +98,6 @@ def read(
         decoded = [images.read(row, to_square, i) for i, row in enumerate(rows)]
         return np.stack(decoded) if len(decoded) > 1 else decoded[0][None]
     return each(images[rows], to_square) if to_square else images[rows]
-
-
-def require_pillow(what: str) -> None:
-    """Raise an ImportError if Pillow is not installed, which names what needs it."""
-    try:
-        import PIL.Image  # noqa: F401
-    except ImportError as error:
-        message = f'{what} needs pillow. Type: pip install "keras-resnext[train]"'
-        raise ImportError(message) from error
 
 
 @cache
@@ -176,7 +168,7 @@ def decode_files(
         uint8 (N, image_size, image_size, 3), RGB, of the files that can be read, in their order;
         and what is wrong with each of the others.
     """
-    require_pillow("reading image files")
+    require("PIL.Image", "reading image files needs pillow")
 
     def attempt(path: Path) -> np.ndarray | str:
         try:

@@ -12,7 +12,7 @@ import numpy as np
 from keras_resnext.data.dataset import Dataset, DatasetError, Split
 from keras_resnext.data.decoding import ImageFiles, pool
 from keras_resnext.data.image_folder import IMAGE_SUFFIXES, class_folders
-from keras_resnext.files import few
+from keras_resnext.files import few, require
 from keras_resnext.preprocessing import Preprocessing, imagenet_class_names, imagenet_classes
 
 KAGGLE = "LOC_val_solution.csv"
@@ -122,12 +122,7 @@ def _official_ids(val: Path) -> dict[str, str]:
 
 
 def _read_devkit(folder: Path) -> dict[str, str]:
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise ImportError(
-            "reading ImageNet's devkit needs SciPy. Type: pip install scipy"
-        ) from error
+    loadmat = require("scipy.io", "reading ImageNet's devkit needs SciPy", "scipy").loadmat
     names = [
         f"{DEVKIT}/data/{name}" for name in ("meta.mat", "ILSVRC2012_validation_ground_truth.txt")
     ]

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import keras
@@ -18,6 +17,7 @@ from keras import ops
 from keras_resnext import backend
 from keras_resnext.backend import Replicas
 from keras_resnext.checkpoint import WEIGHTS
+from keras_resnext.files import require
 from keras_resnext.training.checkpoints import Checkpoints, Progress, restore_metrics
 from keras_resnext.training.optimizer import averaged
 from keras_resnext.training.replicas import alone, largest
@@ -196,14 +196,10 @@ class KeepRun(keras.callbacks.Callback):
 
 def tensorboard(folder: Path) -> keras.callbacks.Callback:
     """The callback that writes each epoch's metrics, counted from 0, for TensorBoard."""
-    if not (find_spec("tensorflow") and find_spec("tensorboard")):
-        raise ImportError(
-            "--tensorboard needs TensorFlow, under every backend. "
-            "Type: pip install tensorflow tensorboard"
-        )
+    needs = "--tensorboard needs TensorFlow, under every backend", "tensorflow tensorboard"
+    require("tensorboard", *needs)
+    tensorflow = require("tensorflow", *needs)
     if backend.NAME != "tensorflow":
-        import tensorflow
-
         # TensorFlow would reserve the accelerator's memory, which the backend needs.
         tensorflow.config.set_visible_devices([], "GPU")
     # The graph would be a picture of thousands of layers, written anew each time.

@@ -14,7 +14,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ import h5py
 import keras
 import numpy as np
 
-from keras_resnext.files import escape, few, write_bytes
+from keras_resnext.files import escape, few, require, write_bytes
 from keras_resnext.weights.hub import first_line
 from keras_resnext.weights.layers import OURS, LayerWeights
 from keras_resnext.weights.naming import LIBRARIES, find_network, to_torch
@@ -147,11 +146,8 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _torch(path: Path) -> Any:
-    try:
-        return import_module("torch")
-    except ImportError as error:
-        what = 'PyTorch: pip install "keras-resnext[torch]". A .safetensors file needs nothing'
-        raise ImportError(f"{path} needs {what}") from error
+    what = f"{path} needs PyTorch, which a .safetensors file does not"
+    return require("torch", what, '"keras-resnext[torch]"')
 
 
 class _Inert:
