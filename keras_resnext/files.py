@@ -8,12 +8,13 @@ import secrets
 import shutil
 import socket
 import sys
-import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from rich.cells import cell_len
 
 UNFINISHED = ".writing-"
 """Prefix of the names of files and folders that are being written. A kill leaves one behind."""
@@ -171,22 +172,28 @@ class _Tolerant(io.FileIO):
             return len(data)
 
 
-def pad(text: str, width: int) -> str:
-    """Fill `text` with spaces up to `width` terminal columns; control characters are escaped."""
-    text = escape(text)
-    return text + " " * (width - display_width(text))
+def table(rows: Iterable[Iterable[str]]) -> str:
+    """Return a table for a terminal: columns line up, whatever width their characters have."""
+    lines = [[escape(cell) for cell in row] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+
+    def padded(cell: str, width: int) -> str:
+        return cell + " " * (width - cell_len(cell))
+
+    return "\n".join("  ".join(map(padded, line, widths)).rstrip() for line in lines)
 
 
-def display_width(text: str) -> int:
-    """Count the terminal columns of `text`, escaped: 2 for East Asian wide characters, else 1.
+def markdown_table(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
+    """Return a table in Markdown; sequences become lists, None and empty ones a dash."""
+    title, *lines = (f"| {' | '.join(map(_cell, cells))} |" for cells in (header, *rows))
+    return "\n".join([title, "|---" * len(header) + "|", *lines])
 
-    Combining characters and joiners have none.
-    """
-    return sum(
-        (unicodedata.category(character) not in ("Mn", "Me", "Cf"))
-        * (2 if unicodedata.east_asian_width(character) in "WF" else 1)
-        for character in escape(text)
-    )
+
+def _cell(value: Any) -> str:
+    if value in (None, (), []):
+        return "-"
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return escape(text).replace("|", r"\|").replace("<", "&lt;")
 
 
 def escape(text: str) -> str:

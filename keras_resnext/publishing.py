@@ -13,7 +13,7 @@ import numpy as np
 from keras_resnext.architecture import Architecture
 from keras_resnext.blocks import kernel_shapes
 from keras_resnext.checkpoint import HUB, WEIGHTS, Checkpoint, open_checkpoint, write_folder
-from keras_resnext.files import atomic_write, escape
+from keras_resnext.files import atomic_write, escape, markdown_table, table
 from keras_resnext.models import from_preset
 from keras_resnext.weights import hub
 from keras_resnext.weights.config import to_timm
@@ -167,19 +167,13 @@ _COLUMNS = ("weights", "input", "top-1", "top-5", "parameters, M", "multiply-add
 
 def presets_table() -> str:
     """Return all published weights as a table for a terminal."""
-    rows = [_COLUMNS[:-1], *(row[:-1] for row in _rows())]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(map(str.ljust, row, widths)).rstrip()  # the last is mostly empty
-        for row in rows
-    )
+    return table([_COLUMNS[:-1], *(row[:-1] for row in _rows())])
 
 
 def presets_page() -> str:
     """Return docs/presets.md: all published weights."""
-    rows = [_COLUMNS, ["---"] * len(_COLUMNS)]
-    rows += [[f"`{name}`", *cells] for name, *cells in _rows()]
-    return _PAGE + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    rows = ([f"`{name}`", *cells] for name, *cells in _rows())
+    return _PAGE + markdown_table(_COLUMNS, rows) + "\n"
 
 
 def _rows() -> list[list[str]]:

@@ -11,8 +11,7 @@ from tempfile import TemporaryDirectory
 
 from keras_resnext import evaluate, export, open_checkpoint
 from keras_resnext.data import Dataset, load_dataset
-from keras_resnext.files import write_text
-from keras_resnext.training.run import table
+from keras_resnext.files import markdown_table, write_text
 
 BACKENDS = ("tensorflow", "jax", "torch")
 FORMATS = ("saved_model", "onnx", "litert", "openvino", "onnx-int8", "litert-int8")
@@ -55,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         (what, f"{size / 1e6:.1f}" if size else None, f"{top1:.2%}", f"{top5:.2%}")
         for what, size, top1, top5 in rows
     )
-    text = table(("under or in", "MB", "top-1", "top-5"), cells)
+    text = markdown_table(("under or in", "MB", "top-1", "top-5"), cells)
     title = f"# `{checkpoint.name}`, {checkpoint.architecture}, on CIFAR-100's test images"
     write_text(options.output, f"{title}\n\n{text}\n")
     print(text)

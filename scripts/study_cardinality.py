@@ -20,9 +20,8 @@ from typing import Any, NamedTuple
 
 from keras_resnext import Architecture, training
 from keras_resnext.architecture import stage_blocks
-from keras_resnext.files import figure
+from keras_resnext.files import figure, markdown_table
 from keras_resnext.publishing import costs
-from keras_resnext.training.run import table
 
 SIZE, CLASSES = 32, 100
 STEM = "imagenet"  # features of 8x8, 4x4 and 2x2: a fifteenth of the cost of the CIFAR stem's
@@ -154,7 +153,7 @@ def row(network: Network, errors: Sequence[float] = ()) -> dict[str, Any]:
 
 def as_table(rows: list[dict[str, Any]]) -> str:
     """Rows as Markdown."""
-    return table(list(rows[0]), (list(each.values()) for each in rows)) + "\n"
+    return markdown_table(list(rows[0]), (list(each.values()) for each in rows)) + "\n"
 
 
 def draw_errors(errors: dict[Network, list[float]], path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from study_cardinality import short_recipe, train
 
-from keras_resnext.training.run import table
+from keras_resnext.files import markdown_table
 
 EPOCHS = 6
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -59,7 +59,7 @@ def report(chosen: argparse.Namespace) -> None:
         if found:
             rows.append(row)
     header = ["variant", "seeds", "validation, %", "gain", "test, %", "gain"]
-    text = table(header, rows) + "\n"
+    text = markdown_table(header, rows) + "\n"
     chosen.report.parent.mkdir(parents=True, exist_ok=True)
     chosen.report.write_text(text, encoding="utf-8")
     print(text)

@@ -12,7 +12,7 @@ import pytest
 
 from keras_resnext import files
 from keras_resnext.console import hidden_start_up_lines
-from keras_resnext.files import UNFINISHED, atomic_write, locked, pad, write_json, write_text
+from keras_resnext.files import UNFINISHED, atomic_write, locked, write_json, write_text
 
 # By its path: importing the package would import a backend, which takes seconds.
 LOAD = f"""
@@ -177,20 +177,14 @@ def test_a_lock_is_held_by_one_and_released_by_a_kill(tmp_path):
 
 
 def test_tables_line_up_whatever_the_characters():
-    for text, width in (
-        ("abc", 3),
-        ("한국", 4),
-        ("ｗｉ", 4),
-        ("e\u0301", 1),
-        ("a\nb", 4),
-        ("\x1b", 4),
-    ):
-        assert files.display_width(text) == width
-        padded = pad(text, 6)
-        assert files.display_width(padded) == 6
-        assert padded.isprintable() or "\u0301" in padded
-    assert pad("a\tb\u202e", 0) == r"a\tb\u202e"
-    assert pad("a\u200db", 0) == "a\u200db"
+    width = {"abc": 3, "한국": 4, "ｗｉ": 4, "e\u0301": 1, "a\nb": 4, "\x1b": 4}
+    lines = files.table([text, "|"] for text in width).splitlines()
+    for line, (text, columns) in zip(lines, width.items(), strict=True):
+        shown = files.escape(text)
+        assert line == shown + (4 - columns + 2) * " " + "|"
+        assert shown.isprintable() or "\u0301" in shown
+    assert files.table([["a\tb\u202e", ""]]) == r"a\tb\u202e"
+    assert files.table([["a\u200db", ""]]) == "a\u200db"
 
 
 @pytest.mark.parametrize("output", ["closed", "gone", "ascii"])

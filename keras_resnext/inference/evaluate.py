@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from keras_resnext.data import Dataset
+from keras_resnext.files import table
 from keras_resnext.inference.classifier import Source, open_classifier
-from keras_resnext.inference.predict import table
 from keras_resnext.preprocessing import Preprocessing
 
 SPLITS = ("train", "validation", "test")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_resnext.data import decode_files, find_images
-from keras_resnext.files import display_width, pad
+from keras_resnext.files import table
 from keras_resnext.inference.classifier import Classifier, Source, check_positive, open_classifier
 from keras_resnext.preprocessing import Preprocessing
 
@@ -167,12 +167,3 @@ def predictions_as_json(
         "unreadable": [{"image": str(path), "reason": why} for path, why in unreadable.items()],
     }
     return json.dumps(values, indent=1) + "\n"
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of text in columns of equal width, whatever width their characters have."""
-    widths = [max(map(display_width, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(pad(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )

@@ -5,7 +5,7 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from keras_resnext import backend
-from keras_resnext.files import escape, locked, write_text
+from keras_resnext.files import escape, locked, markdown_table, write_text
 from keras_resnext.training.checkpoints import Row
 from keras_resnext.training.plots import draw_curves
 from keras_resnext.training.settings import FREE, Count, Folder, Settings, checked, option
@@ -224,10 +224,10 @@ def compare_runs(folders: Sequence[Path], output_dir: Path) -> str:
     header = ["run", *next(iter(reached.values()))]
     parts = [
         "# Runs side by side",
-        table(header, ([name, *cells.values()] for name, cells in reached.items())),
+        markdown_table(header, ([name, *cells.values()] for name, cells in reached.items())),
         "The best epoch is that of the highest validation accuracy. Seconds per epoch: the median.",
         "## Settings that differ",
-        table(["setting", *runs], differing) if differing else "None.",
+        markdown_table(["setting", *runs], differing) if differing else "None.",
     ]
     text = "\n\n".join(parts) + "\n"
     output_dir.mkdir(parents=True, exist_ok=True)
@@ -250,16 +250,3 @@ def _reached(run: Run) -> dict[str, Any]:
         **{f"test ({which})": f"{x:.2%}" if x is not None else None for which, x in tested.items()},
         "seconds per epoch": f"{median(float(row['seconds']) for row in run.history):,.1f}",
     }
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table in Markdown; sequences become lists, None and empty ones a dash."""
-    title, *lines = (f"| {' | '.join(map(_cell, cells))} |" for cells in (header, *rows))
-    return "\n".join([title, "|---" * len(header) + "|", *lines])
-
-
-def _cell(value: Any) -> str:
-    if value in (None, (), []):
-        return "-"
-    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return escape(text).replace("|", r"\|").replace("<", "&lt;")

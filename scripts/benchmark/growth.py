@@ -12,7 +12,7 @@ import numpy as np
 from turns import BACKENDS, Contestant, Task, race, title
 
 from keras_resnext.architecture import STAGE_BLOCKS
-from keras_resnext.training.run import table
+from keras_resnext.files import markdown_table
 
 FACTORS: dict[str, dict[int, Task]] = {
     "images per batch": {n: Task("train", "resnext20_8x8d", n, 32) for n in (8, 16, 32, 64, 128)},
@@ -46,7 +46,7 @@ def section(factor: str, backend: str, rounds: int, seconds: float) -> str:
     lines = [
         f"## {factor}, {backend}",
         "",
-        table(
+        markdown_table(
             [factor, *map(str, tasks)],
             [["step, ms", *(f"{value:.0f}" for value in times)], ["memory, MiB", *memory]],
         ),
