@@ -43,20 +43,18 @@ class Batches(keras.utils.PyDataset):
     Args:
         split: the samples.
         dataset: gives mean and standard deviation, and the number of classes.
-        batch_size: samples per batch, of all shards together; the last may be smaller.
+        batch_size: samples per batch, 1 or more, of all shards together; the last may be smaller.
         shuffle: a new order every epoch.
         augmentation: what may happen to an image.
         one_hot: labels are one-hot, as they always are where images are mixed.
         drop_remainder: leave out a smaller last batch.
         shard: (index, count): give the index-th of count equal parts of each batch only, in order.
             Together the parts are the batch that (0, 1) gives, bit by bit.
-        seed: of order and augmentation.
-        data_format: "channels_last", "channels_first", or None for Keras' configured one.
+        seed: of order and augmentation, 0 or more.
         workers: batches prepared at the same time; 0 prepares each when asked.
 
     Raises:
-        ValueError: an argument is out of range, there is no batch to give, or a batch does not
-            make equal parts.
+        ValueError: there is no such shard, no batch to give, or a batch does not make equal parts.
     """
 
     def __init__(
@@ -71,22 +69,10 @@ class Batches(keras.utils.PyDataset):
         drop_remainder: bool = False,
         shard: tuple[int, int] = (0, 1),
         seed: int = 0,
-        data_format: str | None = None,
         workers: int = 2,
     ):
         # Keras' own worker threads hand batches drawn for shape inference out again, so stay off.
         super().__init__(workers=1)
-        for name, value, least in (
-            ("batch_size", batch_size, 1),
-            ("seed", seed, 0),
-            ("workers", workers, 0),
-        ):
-            if value < least:
-                raise ValueError(f"{name}: expected a whole number >= {least}, got {value!r}")
-        formats = ("channels_last", "channels_first")
-        data_format = data_format or keras.config.image_data_format()
-        if data_format not in formats:
-            raise ValueError(f"data_format: expected one of {formats}, got {data_format!r}")
         part, parts = shard
         if not 0 <= part < parts:
             raise ValueError(f"shard: expected (index, count), index below count, got {shard!r}")
@@ -111,7 +97,7 @@ class Batches(keras.utils.PyDataset):
         self._classes = dataset.num_classes if one_hot or self._mixes else None
         self._shard = shard
         self._seed = seed
-        self._channels_first = data_format == "channels_first"
+        self._channels_first = keras.config.image_data_format() == "channels_first"
         self._pool = ThreadPoolExecutor(workers, "batches") if workers else None
         self._ahead: dict[tuple[int, int], Future] = {}
         self._drawn: set[int] = set()

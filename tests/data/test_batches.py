@@ -46,7 +46,7 @@ def concatenated(parts):
 
 
 def test_plain_batches_are_the_samples_in_order(dataset):
-    batches = Batches(dataset.train, dataset, batch_size=8, data_format="channels_last")
+    batches = Batches(dataset.train, dataset, batch_size=8)
     assert len(batches) == 7
     images, labels = concatenated(batches)
     assert (images.dtype, labels.dtype) == (np.float32, np.int32)
@@ -57,7 +57,7 @@ def test_plain_batches_are_the_samples_in_order(dataset):
 
 
 def test_shuffling_shows_every_sample_once_in_a_new_order_each_epoch(dataset):
-    batches = make(dataset, augmentation=None, data_format="channels_last")
+    batches = make(dataset, augmentation=None)
     known = {image.tobytes(): i for i, image in enumerate(normalized(dataset))}
     orders = []
     for epoch in range(3):
@@ -70,7 +70,9 @@ def test_shuffling_shows_every_sample_once_in_a_new_order_each_epoch(dataset):
 
 
 def test_data_formats_hold_the_same_values(dataset, channels_first):
-    last, first = make(dataset, data_format="channels_last")[2][0], make(dataset)[2][0]
+    first = make(dataset)[2][0]
+    keras.config.set_image_data_format("channels_last")
+    last = make(dataset)[2][0]
     assert first.shape == (8, 3, 8, 8)
     np.testing.assert_array_equal(first, last.transpose(0, 3, 1, 2))
 
@@ -102,7 +104,7 @@ def test_a_batch_is_a_pure_function_of_seed_epoch_and_index(dataset):
 )
 def test_batches_are_those_of_older_versions(dataset, augmentation, digest):
     """Else a run begun with an older version would go on with other batches."""
-    one = make(dataset, augmentation=augmentation, seed=3, data_format="channels_last")
+    one = make(dataset, augmentation=augmentation, seed=3)
     found = hashlib.sha256()
     for images, labels in (one.batch(0, 0), one.batch(2, 6)):
         found.update(images.tobytes() + labels.tobytes())
@@ -206,9 +208,6 @@ def test_shards_together_are_the_whole_batch(dataset, augmentation, count):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"batch_size": 0}, "batch_size: expected a whole number >= 1, got 0"),
-        ({"workers": -1}, "workers: expected .* got -1"),
-        ({"data_format": "NCHW"}, "data_format: expected .* got 'NCHW'"),
         ({"shard": (2, 2)}, r"shard: expected \(index, count\).* got \(2, 2\)"),
         ({"shard": (0, 3)}, "batch_size: batches of 8 samples, .*not make 3 equal parts"),
         ({"shard": (0, 4)}, "batch_size: .* the last of 2, .*4 equal parts.*drop_remainder=True"),
@@ -291,11 +290,12 @@ def expected_loss(batches, epoch):
     ("data_format", "workers", "validate"),
     [("channels_last", 0, False), ("channels_last", 2, True), ("channels_first", 2, False)],
 )
-def test_fit_sees_the_batches_of_each_epoch(dataset, data_format, workers, validate):
-    settings = {"data_format": data_format, "workers": workers}
-    batches = make(dataset, **settings)
+def test_fit_sees_the_batches_of_each_epoch(dataset, data_format, workers, validate, request):
+    if data_format == "channels_first":
+        request.getfixturevalue(data_format)
+    batches = make(dataset, workers=workers)
     batches.set_epoch(3)
-    validation = Batches(dataset.validation, dataset, batch_size=5, **settings)
+    validation = Batches(dataset.validation, dataset, batch_size=5, workers=workers)
     model = model_that_tells(data_format)
     options = {"verbose": 0, "shuffle": False}
     found = model.fit(
@@ -313,24 +313,24 @@ def test_fit_sees_the_batches_of_each_epoch(dataset, data_format, workers, valid
 
 @pytest.mark.parametrize("built", [False, True])
 def test_the_first_epoch_is_counted_right_for_a_single_batch(dataset, built):
-    batches = make(dataset, batch_size=50, data_format="channels_last")
+    batches = make(dataset, batch_size=50)
     model = model_that_tells("channels_last")
     if built:
-        model.evaluate(make(dataset, data_format="channels_last"), verbose=0)
+        model.evaluate(make(dataset), verbose=0)
     found = model.fit(batches, epochs=3, verbose=0).history["loss"]
     expected = [expected_loss(batches, epoch) for epoch in range(3)]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_shuffling_by_keras_is_refused(dataset):
-    batches = make(dataset, data_format="channels_last")
+    batches = make(dataset)
     # The TensorFlow backend wraps the error in one of its own.
     with pytest.raises(Exception, match=r"expected fit\(\.\.\., shuffle=False\)"):
         model_that_tells("channels_last").fit(batches, epochs=2, verbose=0)
 
 
 def test_predict_gives_one_answer_per_sample_in_order(dataset):
-    batches = Batches(dataset.train, dataset, batch_size=8, data_format="channels_last")
+    batches = Batches(dataset.train, dataset, batch_size=8)
     found = model_that_tells("channels_last").predict(batches, verbose=0)
     np.testing.assert_allclose(found[:, 0], normalized(dataset)[:, 0, 0, 0], rtol=1e-6)
 
