@@ -1,8 +1,6 @@
 import os
-import subprocess
 import sys
 import weakref
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -59,24 +57,6 @@ def test_reads_the_configuration_file_as_keras_does(installed, monkeypatch, tmp_
 def test_an_imported_keras_has_chosen(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "foo")
     assert check_backend() == keras.config.backend() == backend.NAME
-
-
-def test_scripts_end_in_one_line():
-    path = Path(__file__).parents[2] / "scripts/train.py"
-    environment = {**os.environ, "KERAS_BACKEND": "foo", "PYTHONPATH": str(path.parents[1])}
-    result = subprocess.run(
-        [sys.executable, path], env=environment, capture_output=True, text=True, timeout=30
-    )
-    assert result.returncode == 1
-    (line,) = result.stderr.strip().splitlines()
-    assert line.startswith("error: KERAS_BACKEND asks for 'foo', which is not one of")
-
-
-def test_environment_is_for_people():
-    facts = backend.environment()
-    assert facts["backend"] == backend.NAME
-    assert facts["device"] == (backend.native.accelerators() or ("CPU",))[0]
-    assert facts["packages"]["keras"] == keras.__version__
 
 
 def test_precision_auto_is_what_the_machine_computes(monkeypatch):
