@@ -1,7 +1,6 @@
 """The scripts that measure speed: they run, and compare with the same network."""
 
 import csv
-import re
 import runpy
 import sys
 from pathlib import Path
@@ -55,14 +54,16 @@ def test_speed(script, tmp_path):
     assert "| PyTorch |" in (tmp_path / "speed.md").read_text()
 
 
-@pytest.mark.skipif(backend.NAME != "torch", reason="it starts processes under each backend")
-def test_growth(script, tmp_path):
-    quick = ["--backends", "torch", "--rounds", "1", "--seconds", "0"]
-    printed = script("growth.py", "--factors", "blocks", *quick, "--output", tmp_path / "growth.md")
+@pytest.mark.skipif(backend.NAME != "torch", reason="once is enough")
+def test_growth(script, monkeypatch, tmp_path):
+    """The line through what was measured; that it is measured, `test_speed` shows."""
+    rows = [{"step_ms": ms, "memory_mib": mib} for ms, mib in ((20, 9), (35, 12), (50, 15))]
+    monkeypatch.setattr("turns.race", lambda *arguments: rows)
+    output = tmp_path / "growth.md"
+    printed = script("growth.py", "--factors", "blocks", "--backends", "torch", "--output", output)
     assert "| blocks | 3 | 6 | 9 |" in printed
-    step = re.search(r"Step: -?\d+ ms and ([\d.]+) ms each", printed)
-    assert 1 < float(step[1]) < 10_000
-    assert (tmp_path / "growth.md").read_text().strip() == printed.strip()
+    assert "Step: 5 ms and 5 ms each (R² 1.000). Memory: 6 MiB and 1 MiB each" in printed
+    assert output.read_text().strip() == printed.strip()
 
 
 @pytest.mark.skipif(backend.NAME != "torch", reason="once is enough")
