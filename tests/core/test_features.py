@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import keras_resnext as kr
 from keras_resnext import ResNeXt, transfer_weights
 from keras_resnext.features import FeatureInfo, feature_extractor, feature_info
 from tests.gradients import outputs_and_gradients, relative_error
@@ -21,14 +20,17 @@ INFO = [
 
 def backbone(**arguments):
     arguments = dict(cardinality=2, stem="imagenet", include_top=False) | arguments
-    return kr.ResNeXt((1, 2), **arguments)
+    return ResNeXt((1, 2), **arguments)
 
 
 def image(*shape):
     return np.random.default_rng(0).standard_normal(shape, np.float32)
 
 
-@pytest.mark.parametrize("block", ["grouped", "concatenated", "branches"])
+FORMS = ("grouped", "concatenated", "branches")
+
+
+@pytest.mark.parametrize("block", FORMS)
 @pytest.mark.usefixtures("quick_build")
 def test_every_form_of_the_block(block):
     model = backbone(block=block, reduce="grouped", input_shape=(17, 12, 3))
@@ -36,13 +38,6 @@ def test_every_form_of_the_block(block):
     assert [tuple(features.shape) for features in feature_extractor(model).outputs] == [
         (None, -(-17 // info.stride), -(-12 // info.stride), info.channels) for info in INFO
     ]
-
-
-def test_the_last_stage_is_what_the_model_gives_without_top():
-    model = backbone()
-    images = image(2, 17, 12, 3)
-    last = feature_extractor(model, (2,)).predict(images, verbose=0)
-    np.testing.assert_array_equal(last, model.predict(images, verbose=0))
 
 
 @pytest.mark.usefixtures("quick_build")
@@ -71,40 +66,27 @@ def test_chosen_stages_share_the_weights():
     ]
 
 
-def test_on_a_tensor_of_ones_own():
-    pixels = keras.Input((16, 16, 3))
+def test_on_a_tensor_of_ones_own_the_last_stage_is_what_a_model_gives_without_top():
+    pixels = keras.Input((17, 12, 3))
     model = backbone(input_tensor=keras.layers.Rescaling(1 / 255)(pixels), pooling="avg")
-    extractor = feature_extractor(model, (1,))
-    assert extractor.inputs == [pixels]
+    extractor = feature_extractor(model, (2,))
+    assert extractor.inputs == model.inputs == [pixels]
     plain = backbone()
     plain.set_weights(model.get_weights())
-    x = image(1, 16, 16, 3)
-    np.testing.assert_allclose(
-        extractor.predict(x, verbose=0),
-        feature_extractor(plain, (1,)).predict(x / 255, verbose=0),
-        rtol=1e-4,
-        atol=1e-6,
-    )
+    x = image(2, 17, 12, 3)
+    found, expected = extractor.predict(255 * x, verbose=0), plain.predict(x, verbose=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("name", "stage_blocks", "arguments"),
-    [
-        ("resnext50_32x4d", (3, 4, 6, 3), dict(stem="imagenet")),
-        (
-            "seresnext26t_32x4d",
-            (2, 2, 2, 2),
-            dict(stem="deep_tiered", shortcut="average_pool", squeeze_excitation=True),
-        ),
-    ],
-)
 @pytest.mark.usefixtures("quick_build")
-def test_as_timm_describes_them(name, stage_blocks, arguments):
+def test_as_timm_describes_them():
+    """Of the network whose stem and shortcuts differ the most."""
     timm, _ = load_peers()
     import torch
 
-    peer = timm.create_model(name, features_only=True)
-    model = kr.ResNeXt(stage_blocks, include_top=False, input_shape=(75, 64, 3), **arguments)
+    peer = timm.create_model("seresnext26t_32x4d", features_only=True)
+    arguments = dict(stem="deep_tiered", shortcut="average_pool", squeeze_excitation=True)
+    model = ResNeXt((2, 2, 2, 2), include_top=False, input_shape=(75, 64, 3), **arguments)
     info = feature_info(model)
     assert [i.channels for i in info] == peer.feature_info.channels()
     assert [i.stride for i in info] == peer.feature_info.reduction()
@@ -132,15 +114,12 @@ def test_models_of_others(model):
         feature_extractor(model())
 
 
-FORMS = ("grouped", "concatenated", "branches")
-
-
 def build(block, stage_blocks=(1, 1), **arguments):
     return ResNeXt(stage_blocks, block=block, classifier_activation=None, classes=3, **arguments)
 
 
-def randomise(model, seed):
-    """Batch normalisation too: at its initial values it hides a mix-up of branches."""
+def randomize(model, seed):
+    """Batch normalization too: at its initial values it hides a mix-up of branches."""
     rng = np.random.default_rng(seed)
     for layer in model.layers:
         if layer.weights:
@@ -194,7 +173,7 @@ def test_forms_are_equal(cardinality, base_width, stage_blocks, reduce, size, tr
         model = build(form, **arguments)
         model.arguments = arguments
         if source is None:
-            randomise(model, seed)
+            randomize(model, seed)
             source = model
         else:
             transfer_weights(source, model)
@@ -209,10 +188,10 @@ def test_forms_are_equal(cardinality, base_width, stage_blocks, reduce, size, tr
             assert np.abs(ours - theirs).max() / scale < 1e-4
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", FORMS[1:])
 def test_there_and_back_is_exact(form):
     source, through, back = build("grouped"), build(form), build("grouped")
-    randomise(source, 0)
+    randomize(source, 0)
     transfer_weights(source, through)
     transfer_weights(through, back)
     for ours, theirs in zip(back.get_weights(), source.get_weights(), strict=True):
