@@ -1,16 +1,16 @@
 """The hub, against a small server on 127.0.0.1 that answers as huggingface.co does."""
 
-import base64
 import hashlib
 import json
 import re
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest.mock import create_autospec
 
 import keras
 import pytest
-from huggingface_hub import close_session, constants
+from huggingface_hub import HfApi, close_session, constants
 
 from keras_resnext import ResNeXt, from_preset, open_checkpoint
 from keras_resnext.architecture import Architecture
@@ -74,36 +74,18 @@ class Hub(BaseHTTPRequestHandler):
         return self.answer(206 if begin else 200, left, **headers, **length)
 
     def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.seen.append(f"POST {self.path}")
+        """Make a repository."""
+        made = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.headers.get("authorization") != "Bearer hf_good":
             return self.answer(401, b"{}")
-        if self.path == "/api/repos/create":
-            made = json.loads(body)
-            name = f"{made['organization']}/{made['name']}"
-            answer = {"url": f"{constants.ENDPOINT}/{name}", "name": name}
-        elif "/preupload/" in self.path:
-            asked = json.loads(body)["files"]
-            answer = {
-                "files": [
-                    dict(path=x["path"], uploadMode="regular", shouldIgnore=False) for x in asked
-                ]
-            }
-        elif "/commit/" in self.path:
-            lines = [json.loads(line) for line in body.splitlines()]
-            repository = self.path.removeprefix("/api/models/").partition("/commit/")[0]
-            for line in lines:
-                if line["key"] == "file":
-                    content = base64.b64decode(line["value"]["content"])
-                    self.files[f"{repository}/{line['value']['path']}"] = content
-            answer = {
-                "commitUrl": f"{constants.ENDPOINT}/{repository}/commit/{COMMIT}",
-                "commitOid": COMMIT,
-            }
-            answer["pullRequestUrl"] = None
-        else:
-            answer = {}
+        answer = {"url": f"{constants.ENDPOINT}/{made['organization']}/{made['name']}"}
         return self.answer(200, json.dumps(answer).encode(), Content_Type="application/json")
+
+
+def at(endpoint, monkeypatch):
+    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
 
 
 @pytest.fixture
@@ -113,9 +95,7 @@ def hub(tmp_path, monkeypatch):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     endpoint = f"http://127.0.0.1:{server.server_port}"
     monkeypatch.setenv("HF_ENDPOINT", endpoint)
-    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    at(endpoint, monkeypatch)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no token"))
@@ -139,7 +119,7 @@ def error(name="hf://someone/animals"):
     return caught.value
 
 
-def test_a_repository_with_classes_of_its_own(hub, tmp_path):
+def test_a_repository_with_classes_of_its_own(hub, tmp_path, monkeypatch):
     model = network()
     publish(hub, "someone/animals", write(tmp_path / "run", model, license="mit"))
     hub.cuts = 1  # the library resumes
@@ -152,12 +132,9 @@ def test_a_repository_with_classes_of_its_own(hub, tmp_path):
     requests = len(hub.seen)
     hub.files.clear()
     hub.files["someone/other/x"] = b""
-    constants.HF_HUB_OFFLINE, before = True, constants.HF_HUB_OFFLINE
-    try:
-        from_preset("hf://someone/animals")  # out of the cache
-        offline = error("hf://someone/else")
-    finally:
-        constants.HF_HUB_OFFLINE = before
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    from_preset("hf://someone/animals")  # out of the cache
+    offline = error("hf://someone/else")
     assert "config.json is not in the cache, " in str(offline)
     assert "HF_HUB_OFFLINE is set; unset it" in str(offline)
     assert len(hub.seen) == requests
@@ -181,9 +158,7 @@ def test_what_cannot_be_downloaded_is_said_in_one_line(hub, tmp_path):
     [("http://127.0.0.1:9", "refused"), ("http://nowhere.invalid", "its name is unknown here")],
 )
 def test_no_network_at_all(hub, monkeypatch, endpoint, reason):
-    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
-    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    at(endpoint, monkeypatch)
     told = error("resnext50_32x4d.a1_in1k")
     assert isinstance(told, ConnectionError)
     assert f"{endpoint} cannot be reached (" in str(told)
@@ -208,10 +183,15 @@ def test_a_preset_is_timms_repository_and_its_license_is_told_once(
     with pytest.raises(ValueError, match=r"by their full name only: weights='resnext50_"):
         ResNeXt((1, 1), 4, weights="fb_swsl_ig1b_ft_in1k")
     for weights in ("imagenet", "tv2_in1k"):
-        assert_same(ResNeXt((1, 1), 4, weights=weights, include_top=False), model)
+        assert_same(ResNeXt((1, 1), 4, weights=weights), model)
 
 
-def test_pushed_and_opened_again(hub, tmp_path):
+def test_pushed_and_opened_again(hub, tmp_path, monkeypatch):
+    def upload(api, *, repo_id, folder_path, commit_message):
+        publish(hub, repo_id, folder_path)
+
+    upload = create_autospec(HfApi.upload_folder, side_effect=upload)
+    monkeypatch.setattr(HfApi, "upload_folder", upload)
     model = network()
     folder = write(tmp_path / "run", model, accuracy={"test top-1": 0.5})
     with pytest.raises(ValueError, match=r"not allowed \(401\); `hf auth login`"):
