@@ -96,20 +96,19 @@ def test_timm_has_the_same_network(name):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "name"),
+    ("weights", "architecture", "name"),
     [
-        (RESNEXT50, "resnext50_32x4d.tv2_in1k"),
-        (RESNEXT101, "resnext101_32x4d.gluon_in1k"),
-        (replace(RESNEXT50, squeeze_excitation=True), "seresnext50_32x4d.racm_in1k"),
+        ("resnext50_32x4d.a1_in1k", RESNEXT50, "resnext50_32x4d.a1_in1k"),
+        ("a1_in1k", RESNEXT50, "resnext50_32x4d.a1_in1k"),
+        ("a1", RESNEXT50, "resnext50_32x4d.a1_in1k"),
+        # torchvision's newest, else the most accurate ones that are free.
+        ("imagenet", RESNEXT50, "resnext50_32x4d.tv2_in1k"),
+        ("imagenet", RESNEXT101, "resnext101_32x4d.gluon_in1k"),
+        ("imagenet", replace(RESNEXT50, squeeze_excitation=True), "seresnext50_32x4d.racm_in1k"),
     ],
 )
-def test_imagenet_is_torchvisions_newest_else_the_most_accurate_that_is_free(architecture, name):
-    assert find_preset("imagenet", architecture).name == name
-
-
-def test_found_by_name_and_tag():
-    for weights in ("resnext50_32x4d.a1_in1k", "a1_in1k", "a1"):
-        assert find_preset(weights, RESNEXT50) is PRESETS["resnext50_32x4d.a1_in1k"]
+def test_found_by_name_tag_and_network(weights, architecture, name):
+    assert find_preset(weights, architecture) is PRESETS[name]
 
 
 @pytest.mark.parametrize(
