@@ -2,11 +2,13 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from keras_resnext import ResNeXt, feature_extractor, feature_info, from_preset, open_checkpoint
 from keras_resnext.architecture import Architecture, from_timm_name
@@ -67,6 +69,7 @@ def write(folder, model, **fields):
     return folder
 
 
+@ONLY_TENSORFLOW
 @pytest.mark.parametrize("arguments", TIMM + OWN, ids=str)
 def test_a_folder_holds_all_of_a_checkpoint(arguments, tmp_path):
     model = network(**arguments)
@@ -177,22 +180,19 @@ def test_a_file_of_a_folder_brings_what_the_folder_knows(tmp_path):
     assert not np.array_equal(best.arrays["stem_conv"][0], last.arrays["stem_conv"][0])
 
 
-@pytest.mark.parametrize("channels", [1, 4])
-def test_of_a_state_dict_cut_short_the_rest_is_built(channels, tmp_path, caplog):
-    from safetensors.numpy import load_file, save_file
-
-    model = network(input_shape=(40, 40, channels), stage_blocks=(1, 2, 1))
+def test_of_a_state_dict_cut_short_the_rest_is_built(tmp_path, caplog):
+    model = network(input_shape=(40, 40, 4), stage_blocks=(1, 2, 1))
     folder, path = write(tmp_path / "run", model), tmp_path / "a.safetensors"
     convert(folder, path)
     for source in (folder, path):
-        assert from_preset(source, input_shape=(32, 32, channels)).output_shape == (None, 3)
-        assert from_preset(source).input_shape[1:] in ((40, 40, channels), (224, 224, channels))
+        assert from_preset(source, input_shape=(32, 32, 4)).output_shape == (None, 3)
+        assert from_preset(source).input_shape[1:] in ((40, 40, 4), (224, 224, 4))
     tensors = {k: v for k, v in load_file(path).items() if not k.startswith("layer3.")}
     save_file(tensors, path)
     cut = from_preset(path)
     assert "left out fc, which a ResNeXt does not have" in caplog.text
     assert "a.safetensors has no classifier: built without top" in caplog.text
-    assert (cut.input_shape[-1], cut.output_shape[-1]) == (channels, 512)
+    assert (cut.input_shape[-1], cut.output_shape[-1]) == (4, 512)
     assert [info.channels for info in feature_info(cut)] == [64, 256, 512]
     assert feature_extractor(cut, (1,)).output.shape[-1] == 256
     np.testing.assert_array_equal(
@@ -210,19 +210,12 @@ def test_a_resnet_is_a_resnext_without_groups_and_is_named(tmp_path, caplog):
 
 @ONLY_TENSORFLOW
 def test_converted_to_the_names_of_a_library(tmp_path):
-    from safetensors.numpy import load_file
-
     path = tmp_path / "a.safetensors"
     model = network(stem="cifar", stage_blocks=(1, 1, 1))
     folder = write(tmp_path / "run", model)
-    for naming, name in (
-        ("prlz77", "stage_3.stage_3_bottleneck_0.shortcut.shortcut_conv.weight"),
-        ("d-x-y", "stage_3.0.downsample.1.running_var"),
-        ("mmpretrain", "backbone.layer3.0.bn3.num_batches_tracked"),
-    ):
-        convert(folder, path, naming)
-        assert name in load_file(path)
-        assert_same(from_preset(path), model)
+    convert(folder, path, "d-x-y")
+    assert "stage_3.0.downsample.1.running_var" in load_file(path)
+    assert_same(from_preset(path), model)
     for target, naming in ((path, "sequential"), (path, "torch"), (tmp_path / "a.keras", "lua")):
         with pytest.raises(ValueError, match=f"^naming: .*{naming}"):
             convert(folder, target, naming)
@@ -236,6 +229,11 @@ def test_a_pth_without_pytorch_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(ImportError, match=r'a\.pth needs PyTorch.*pip install "keras-resnext\[to'):
         open_checkpoint(tmp_path / "a.pth")
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("run"), network(stage_blocks=(1, 1, 1, 1)))
 
 
 @pytest.mark.parametrize(
@@ -253,9 +251,9 @@ def test_a_pth_without_pytorch_says_what_to_install(tmp_path, monkeypatch):
     ],
     ids=str,
 )
-def test_a_folder_that_is_not_what_it_says(changes, told, tmp_path):
-    write(tmp_path, network(stage_blocks=(1, 1, 1, 1)))
-    config = json.loads((tmp_path / "config.json").read_text())
+def test_a_folder_that_is_not_what_it_says(changes, told, sound, tmp_path):
+    shutil.copy(sound / "model.safetensors", tmp_path)
+    config = json.loads((sound / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | changes))
     with pytest.raises(ValueError, match=told) as caught:
         from_preset(tmp_path, input_shape=(40, 40, 3))
@@ -299,11 +297,6 @@ def test_a_model_that_is_no_resnext_is_not_written(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_names_of_timm_and_architectures():
-    assert from_timm_name("seresnext101d_32x8d") == Architecture(
-        (3, 4, 23, 3), 32, 8, "deep", "average_pool", True
-    )
+def test_names_of_timm_there_and_back():
     for name in TIMM_NAMES:
         assert to_timm(from_timm_name(name)) == (name, {})
-    assert to_timm(Architecture((3, 3, 3), stem="cifar")) == (None, {})
-    assert str(Architecture((3, 3, 3), 8, 64, "cifar")) == "ResNeXt-29 8x64d, CIFAR stem"
