@@ -11,10 +11,11 @@ from pathlib import Path
 import keras
 import pytest
 
-from keras_resnext import ResNeXt, cli
+from keras_resnext import ResNeXt, cli, data
 from keras_resnext.checkpoint import write_checkpoint
 from keras_resnext.preprocessing import whole_image
 from keras_resnext.training import Settings
+from tests.training.tiny import tiny_demo
 
 ONLY_TENSORFLOW = pytest.mark.skipif(
     keras.config.backend() != "tensorflow", reason="the same under every backend"
@@ -24,11 +25,12 @@ ONLY_TENSORFLOW = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with a trained run in it, as the working directory."""
-    before = Path.cwd()
-    os.chdir(folder := tmp_path_factory.mktemp("cli"))
-    assert cli.main(["train", "--epochs", "1", "--batch-size", "300"]) == 0
-    yield folder
-    os.chdir(before)
+    folder = tmp_path_factory.mktemp("cli")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(data, "load_demo", tiny_demo)
+        assert cli.main(["train", "--epochs", "1", "--batch-size", "12"]) == 0
+        yield folder
 
 
 def run(capsys, *words):

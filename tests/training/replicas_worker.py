@@ -46,7 +46,7 @@ def train(folder: Path, run: Run, replicas: Replicas | None = None) -> dict:
     """
     replicas = replicas or Replicas()
 
-    def load(*_, **__):
+    def load():
         dataset = tiny_demo()
         rows = np.arange(len(dataset.train))
         rows[:6] = rows[-6:]  # for classes of different sizes
@@ -65,7 +65,7 @@ def train(folder: Path, run: Run, replicas: Replicas | None = None) -> dict:
     options = RunOptions(resume=run.resume, workers=0)
     with pytest.MonkeyPatch.context() as patch:
         shrink(patch)
-        patch.setattr(data, "load_dataset", load)
+        patch.setattr(data, "load_demo", load)
         patch.setattr(loop.scale, "start", lambda *_: replicas)  # once per process
         patch.setattr(loop, "training_batches", batches)
         if not run.finish:

@@ -166,7 +166,7 @@ def test_each_recipe_runs_for_one_epoch(name, tmp_path):
 
 
 @pytest.fixture
-def photographs(tmp_path, monkeypatch):
+def photographs(tmp_path):
     """Two classes of pictures of several sizes."""
     split = tiny_demo().train
     for label, name in enumerate(("cat", "dog")):
@@ -175,13 +175,7 @@ def photographs(tmp_path, monkeypatch):
         images = split.images[split.labels == label]
         for number, image in enumerate([*images, *images[:, ::-1]]):
             Image.fromarray(image).resize((40 + number, 30)).save(folder / f"{number}.png")
-    monkeypatch.undo()  # the real loader
-    shrink(monkeypatch)
-    monkeypatch.setattr(data, "load_dataset", LOAD)
     return tmp_path / "photographs"
-
-
-LOAD = data.load_dataset
 
 
 def differing_layers(one, other, kind):

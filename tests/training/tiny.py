@@ -21,12 +21,12 @@ SETTINGS = Settings().change(
 )
 
 
-def tiny_demo(name="demo", *_, **__) -> data.Dataset:
+def tiny_demo() -> data.Dataset:
     """Five steps per epoch."""
     return load_demo(train_per_class=5, validation_per_class=1, test_per_class=1)
 
 
 def shrink(patch: pytest.MonkeyPatch) -> None:
-    """Have the loop read the tiny demo set, and train one block instead of three."""
-    patch.setattr(data, "load_dataset", tiny_demo)
+    """Make the demo set tiny, and train one block instead of three."""
+    patch.setattr(data, "load_demo", tiny_demo)
     patch.setitem(architecture.STAGE_BLOCKS, "resnext11", (1,))
