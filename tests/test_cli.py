@@ -89,13 +89,9 @@ def test_a_file_that_cannot_be_read_is_reported_and_skipped(folder, capsys):
         (("predict", "resnext50_32x4d.a1_in2k", "x.png"), "x.png"),
         (("evaluate", "resnext50_32x4d.a1_in2k"), "did you mean resnext50_32x4d.a1"),
         (("evaluate", "resnext50_32x4d.a1_in1k"), "--dataset"),
-        (
-            ("evaluate", "runs/quickstart", "--dataset", "cifar100", "--data-dir", "x"),
-            "--data-dir: x",
-        ),
+        (("evaluate", "runs/quickstart", "--dataset=cifar100", "--data-dir=x"), "--data-dir: x"),
         (("train", "--recipe", "papers"), "papers"),
         (("train", "--epochs", "2", "--warmup-epochs", "2"), "--warmup-epochs"),
-        (("train", "--run-name", ".."), "--run-name"),
         (("train", "--resume", "--run-name", "nobody"), "nobody"),
         (("export", "runs/nobody"), "runs/nobody"),
         (("compare", "runs/quickstart"), "two runs"),
@@ -116,29 +112,37 @@ def test_an_error_is_one_line_that_names_the_input(folder, capsys, words, said):
     assert said in err
 
 
-def test_help_has_headings_for_people_and_fills_its_lines(capsys):
+def test_help_lists_the_commands(capsys):
     status, out, _ = run(capsys, "--help")
     assert status == 0
     assert all(name in out for name in cli.COMMANDS)
-    for name in cli.COMMANDS:
-        with pytest.raises(SystemExit) as stop:
-            cli.main([name, "--help"])
-        assert stop.value.code == 0
-        headings = re.findall(r"^(?:╭─)? (\S+ options|options) ", capsys.readouterr().out, re.M)
-        assert headings
-        assert not any("." in heading or "settings" in heading for heading in headings)
     assert run(capsys, "no-such-command")[0] == 2
 
 
+@ONLY_TENSORFLOW
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_help_has_headings_for_people_and_explains_each_option(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([name, "--help"])
+    assert stop.value.code == 0
+    text = re.sub(r"\x1b\[\d*m", "", capsys.readouterr().out)
+    headings = re.findall(r"^(?:╭─)? (\S+ options|options) ", text, re.M)
+    assert headings
+    assert not any("." in heading or "settings" in heading for heading in headings)
+    lines = "\n".join(line.strip("│| ") for line in text.splitlines())
+    assert not re.findall(r"^--\S+(?: \S+)*\s+[(]default.*", lines, re.M)  # without a word on it
+
+
 def test_options_are_switched_off_and_set_to_nothing_as_the_help_says(folder, capsys):
-    status, out, _ = run(
-        capsys,
-        *("train", "--recipe", "finetune", "--dataset", "demo", "--weights", "None"),
-        *("--no-flip", "--policy", "none", "--dry-run", "--model", "resnext11"),
-    )
+    line = "train --dry-run --recipe finetune --dataset demo --model resnext11 --weights None "
+    line += "--no-flip --policy none --small-sizes 16 --small-until 2 --squeeze-excitation True"
+    status, out, _ = run(capsys, *line.split())
     assert status == 0
+    assert "weights: random" in out
+    assert "SE-ResNeXt-11 32x4d" in out
     assert "flip = false" in out
     assert 'policy = "none"' in out
+    assert "small_sizes = [\n    16,\n]" in out
     assert not Path("runs/finetune").exists()
 
 
