@@ -96,12 +96,12 @@ def assert_close(actual, expected, bound=1e-4):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A run on one device."""
+def one_device(tmp_path_factory):
+    """A folder with the whole run and the two half ones, on one device."""
     folder = tmp_path_factory.mktemp("one")
-    status, output = launch(folder, 1, WHOLE, replicas=1)
+    status, output = launch(folder, 1, WHOLE, *HALVES, replicas=1)
     assert status == [0], output
-    return folder / "whole"
+    return folder
 
 
 def assert_same_run(run, whole):
@@ -110,14 +110,14 @@ def assert_same_run(run, whole):
 
 
 @pytest.mark.skipif(backend.NAME == "torch", reason="needs a process for each device")
-def test_two_devices_of_one_process_equal_one(whole, tmp_path):
+def test_two_devices_of_one_process_equal_one(one_device, tmp_path):
     status, output = launch(tmp_path, 1, WHOLE, TOGETHER)
     assert status == [0], output
-    assert_same_run(tmp_path / "whole", whole)
-    assert_is_mean_of_halves(tmp_path)
+    assert_same_run(tmp_path / "whole", one_device / "whole")
+    assert_is_mean_of_halves(tmp_path, one_device)
 
 
-def test_two_replicas_stop_resume_and_end_as_one(whole, tmp_path):
+def test_two_replicas_stop_resume_and_end_as_one(one_device, tmp_path):
     """Two replicas, again two if one of two processes can be killed, and one."""
     processes = 1 if backend.NAME == "tensorflow" else 2
     torchs = [TOGETHER] if backend.NAME == "torch" else []
@@ -127,7 +127,7 @@ def test_two_replicas_stop_resume_and_end_as_one(whole, tmp_path):
     signals = [outcome["signal"] for outcome in outcomes(tmp_path, "whole")]
     assert signals == [signal.SIGTERM] * processes  # which came to the last one
     if torchs:
-        assert_is_mean_of_halves(tmp_path)
+        assert_is_mean_of_halves(tmp_path, one_device)
 
     rest = replace(WHOLE, resume=True)
     if processes == 2:
@@ -135,14 +135,13 @@ def test_two_replicas_stop_resume_and_end_as_one(whole, tmp_path):
         assert 0 not in status
         assert "ProcessLost: another of the 2 processes is gone" in output
     train(tmp_path, rest)
-    assert_same_run(tmp_path / "whole", whole)
+    assert_same_run(tmp_path / "whole", one_device / "whole")
 
 
-def assert_is_mean_of_halves(folder):
+def assert_is_mean_of_halves(folder, one_device):
     """Per-replica statistics: one step of plain SGD is the mean of two devices' own steps."""
-    status, output = launch(folder, 1, *HALVES, replicas=1)
-    assert status == [0], output
-    one, other, both = (folder / run.name for run in (*HALVES, TOGETHER))
+    one, other = (one_device / half.name for half in HALVES)
+    both = folder / TOGETHER.name
     loss = np.mean([history(half)["loss"] for half in (one, other)])
     np.testing.assert_allclose(history(both)["loss"], loss, rtol=1e-5)
     name = "checkpoints/epoch00001-step0000000.safetensors"
