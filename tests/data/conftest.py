@@ -2,9 +2,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_resnext import backend
 from keras_resnext.data import Dataset, Split
 from keras_resnext.preprocessing import whole_image
 from tests.peers import load_peers
+
+ONCE = pytest.mark.skipif(backend.NAME != "tensorflow", reason="the backend plays no part")
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,10 @@ from keras_resnext.data.augmentation import (
 )
 from keras_resnext.data.trivial import NAMES, transform_one
 from keras_resnext.preprocessing import Preprocessing, normalize
+from tests.data.conftest import ONCE
 from tests.photographs import photograph
 
+pytestmark = ONCE
 MEAN, STD = (100.0, 120.0, 140.0), (50.0, 60.0, 70.0)
 BLACK = np.array([-2, -2, -2], np.float32)
 EVERYTHING = Augmentation(2, True, 15, policy="trivialaugment", erasing=0.5)

@@ -7,18 +7,15 @@ import sys
 import tarfile
 from unittest import mock
 
-import keras
 import numpy as np
 import pytest
 
 from keras_resnext.data import DatasetError, cifar100, load_dataset
 from keras_resnext.data.cifar100 import NAME, read_official, read_tfds
 from keras_resnext.preprocessing import whole_image
-from tests.data.conftest import parts, random_split
+from tests.data.conftest import ONCE, parts, random_split
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="reads files: the backend plays no part"
-)
+pytestmark = ONCE
 
 # Of images, labels and superclass labels, in order: runs of other versions rely on them.
 SPLITS = {

@@ -9,9 +9,10 @@ from PIL import Image
 from keras_resnext.data import decode_files, image_to_square
 from keras_resnext.data.decoding import LONGEST
 from keras_resnext.preprocessing import Preprocessing, whole_image
-from tests.data.conftest import plain
+from tests.data.conftest import ONCE, plain
 from tests.photographs import FILES, photograph
 
+pytestmark = ONCE
 SIZE = 8
 
 

@@ -7,8 +7,9 @@ import pytest
 from keras_resnext.data import DatasetError, find_images
 from keras_resnext.data.image_folder import load_image_folder
 from keras_resnext.preprocessing import whole_image
-from tests.data.conftest import numbers, parts, plain, write_classes
+from tests.data.conftest import ONCE, numbers, parts, plain, write_classes
 
+pytestmark = ONCE
 FOUR = whole_image(4)
 EVERY_VERSION = [[9, 8, 16], [0, 18, 0]]
 

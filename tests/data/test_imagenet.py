@@ -5,13 +5,14 @@ import tarfile
 import numpy as np
 import pytest
 
-from keras_resnext import architecture, backend
+from keras_resnext import architecture
 from keras_resnext.checkpoint import open_checkpoint
 from keras_resnext.data import DatasetError, load_dataset
 from keras_resnext.preprocessing import Preprocessing, imagenet_class_names, whole_image
 from keras_resnext.training import RECIPES, RunOptions, train
-from tests.data.conftest import numbers, plain, write_classes
+from tests.data.conftest import ONCE, numbers, plain, write_classes
 
+pytestmark = ONCE
 EVERY = imagenet_class_names()
 CRANES = ("n02012849", "n03126707")  # a bird and a machine
 SOME = ("n01440764", *CRANES)
@@ -124,7 +125,6 @@ def test_another_layout_is_refused(tmp_path, layout, message):
         load(tmp_path / "images")
 
 
-@pytest.mark.skipif(backend.NAME != "tensorflow", reason="the backend cannot matter")
 def test_a_recipe_trains_on_it(tmp_path, monkeypatch):
     monkeypatch.setitem(architecture.STAGE_BLOCKS, "resnext11", (1,))
     write_classes(tmp_path / "data/train", dict.fromkeys(SOME, 4))

@@ -3,7 +3,9 @@ import pytest
 from PIL import Image
 
 from keras_resnext.data.trivial import NAMES, RANGES, draw_operations, transform_one
+from tests.data.conftest import ONCE
 
+pytestmark = ONCE
 FILL = (120, 7, 250)
 
 
