@@ -15,11 +15,6 @@ def torchvision():
     return load_peers()[1]
 
 
-@pytest.fixture(scope="session")
-def timm_data():
-    return load_peers()[0].data
-
-
 def random_split(count, classes=4, size=8, seed=0):
     rng = np.random.default_rng(seed)
     labels = np.arange(count, dtype=np.int32) % classes
