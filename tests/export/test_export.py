@@ -23,12 +23,12 @@ from keras_resnext.inference import predict
 from keras_resnext.preprocessing import Preprocessing, whole_image
 from tests.export.conftest import NAMES, PREPROCESSING, randomize
 
-# A process takes seconds to start, so each format comes from one backend, not the one that writes
-# it where there is a choice; the SavedModel comes from all.
+# A process takes seconds to start, so each format comes from one backend: not the one that writes
+# it, but for the SavedModel, of which test_saved_model.py has more.
 FROM = {
     "tensorflow": ("saved_model", "onnx", "torch"),
-    "jax": ("saved_model", "onnx-int8", "litert"),
-    "torch": ("saved_model", "litert-int8", "openvino"),
+    "jax": ("onnx-int8", "litert"),
+    "torch": ("litert-int8", "openvino"),
 }
 
 
@@ -59,17 +59,12 @@ def test_a_users_model_answers_alike_once_exported(
     assert written["labels.txt"].read_text() == "one\ntwo\nthree\n"
     assert "3 classes" in written["model_card.md"].read_text()
     assert json.loads(written["preprocessing.json"].read_text())["image_size"] == 32
-    if name == "torch":
-        with pytest.raises(ValueError, match="can hold programs"):
-            predict(folder, images)
+    if name == "torch":  # `predict` does not run it
         return
-    probabilities = np.zeros_like(own)
-    for row, prediction in zip(probabilities, predict(folder, images, top=3), strict=True):
-        for guess in prediction.guesses:
-            row[guess.label] = guess.probability
-            assert guess.name == NAMES[guess.label]
-    # Eight bits tell 256 values apart.
-    np.testing.assert_allclose(probabilities, own, atol=0.05 if FORMATS[name].int8 else 1e-4)
+    tolerance = 0.05 if FORMATS[name].int8 else 1e-4  # eight bits tell 256 values apart
+    for prediction, probabilities in zip(predict(folder, images, top=3), own, strict=True):
+        found = {guess.name: guess.probability for guess in prediction.guesses}
+        assert found == pytest.approx(dict(zip(NAMES, probabilities, strict=True)), abs=tolerance)
     if name == "litert":
         written["labels.txt"].write_text("one\ntwo\n")
         with pytest.raises(ValueError, match=r"puts out \(3,\) .*, and labels.txt names 2"):
@@ -160,10 +155,20 @@ def answers(monkeypatch):
     return given
 
 
-def test_an_export_that_computes_something_else_is_not_kept(answers, trained, tmp_path):
+def small(*layers, shape=(8, 8, 3)):
+    end = [keras.layers.GlobalMaxPooling2D(), keras.layers.Dense(2)]
+    return keras.Sequential([keras.Input(shape), *layers, *end])
+
+
+def test_an_export_that_computes_something_else_is_not_kept(answers, tmp_path, monkeypatch):
+    model = small(keras.layers.BatchNormalization())
     answers["factor"] = 1.5
-    with pytest.raises(ExportError, match="logits differ by"):
-        keras_resnext.export(trained, tmp_path / "mine", "keras")
+    with pytest.raises(ExportError, match="its serving_default/logits differ by"):
+        keras_resnext.export(model, tmp_path / "mine", "keras")
+    copy = pipeline.pixels_network  # a wrong one would be exported right
+    monkeypatch.setattr(pipeline, "pixels_network", lambda given: randomize(copy(given)))
+    with pytest.raises(ExportError, match="its outputs differ by"):
+        keras_resnext.export(model, tmp_path / "mine", "keras")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -185,39 +190,15 @@ def test_every_head_and_precision_is_verified(answers, policy, tmp_path):
     finally:
         keras.config.set_dtype_policy("float32")
     preprocessing = Preprocessing(8, 8, mean=(1, 2, 3), std=(9, 9, 9))
-    for name, model in list(models.items())[: 1 if policy == "mixed_bfloat16" else 3]:
+    for name, model in models.items():
         folder = keras_resnext.export(model, tmp_path / name, "keras", preprocessing=preprocessing)
         written = json.loads((folder / "preprocessing.json").read_text())
         assert written["activation"] == ("sigmoid" if name == "sigmoid" else "softmax")
-        if name == "softmax":  # the answers are those of the network that was written
-            x = np.random.default_rng(0).integers(0, 255, (4, 8, 8, 3)).astype(np.float32)
-            found = answers["network"].predict(x, verbose=0)
-            own = models["linear"].predict((x - np.array([1, 2, 3])) / 9, verbose=0)
-            np.testing.assert_allclose(found, own, atol=0.1 if policy != "float32" else 1e-4)
-
-
-def test_the_users_answers_count_not_the_copys(answers, trained, tmp_path, monkeypatch):
-    """A copy that loses something, here the normalization, would be exported right and be wrong."""
-    network = pipeline.pixels_network
-
-    def without_scale(classifier):
-        wrong = network(classifier)
-        wrong.set_weights([weight * 0.9 for weight in wrong.get_weights()])
-        return wrong
-
-    monkeypatch.setattr(pipeline, "pixels_network", without_scale)
-    with pytest.raises(ExportError, match="does not compute what the model does: its outputs"):
-        keras_resnext.export(trained, tmp_path / "mine", "keras")
 
 
 class Double(keras.layers.Layer):
     def call(self, inputs):
         return 2 * inputs
-
-
-def small(*layers, shape=(8, 8, 3)):
-    end = [keras.layers.GlobalMaxPooling2D(), keras.layers.Dense(2)]
-    return keras.Sequential([keras.Input(shape), *layers, *end])
 
 
 def channels_first():
@@ -237,7 +218,6 @@ def channels_first():
         (lambda: small(Double()), {}, "is a Double of .*; only Keras' layers and ours"),
         (channels_first, {}, "takes channels first; build it with channels last"),
         (lambda: keras.Sequential([keras.layers.Dense(2)]), {}, "put keras.Input"),
-        (lambda: "nowhere", {}, "'nowhere'"),
     ],
 )
 def test_what_cannot_be_exported_is_refused_in_one_line(model, options, message, tmp_path):
@@ -274,7 +254,7 @@ export(model, sys.argv[1], "keras")
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are listed in /proc")
-@pytest.mark.skipif(backend.NAME != "torch", reason="the same under every backend")
+@pytest.mark.skipif(backend.NAME != "jax", reason="the same under every backend; it starts fastest")
 def test_of_a_killed_export_nothing_is_left_for_long(tmp_path):
     killed = subprocess.Popen([sys.executable, "-c", KILLED, tmp_path / "mine"])
     children = Path(f"/proc/{killed.pid}/task/{killed.pid}/children")
