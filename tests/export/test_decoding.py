@@ -39,13 +39,12 @@ def decode(contents, preprocessing=whole_image(16)):  # noqa: B008 - frozen
     return decoder(preprocessing)(tf.constant(contents)).numpy()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_decodes_as_pillow_does(kind):
+def test_a_batch_of_all_kinds_decodes_as_pillow_does():
     """To a few levels: a lossy format leaves the decoder some freedom."""
-    contents = encode(picture(16, 16), kind)
-    expected = np.asarray(Image.open(io.BytesIO(contents)).convert("RGB"), np.float32)
-    difference = np.abs(decode([contents])[0] - expected).max()
-    assert difference <= (6 if "WebP" in kind else 3)
+    contents = [encode(picture(16, 16, seed), kind) for seed, kind in enumerate(KINDS)]
+    for found, file, kind in zip(decode(contents), contents, KINDS, strict=True):
+        expected = np.asarray(Image.open(io.BytesIO(file)).convert("RGB"), np.float32)
+        assert np.abs(found - expected).max() <= (6 if "WebP" in kind else 3), kind
 
 
 def difference(image, preprocessing):
@@ -80,12 +79,6 @@ def test_of_a_long_strip_only_the_middle_is_scaled(shape):
     np.testing.assert_allclose(along, 100 + 200 * (np.arange(224) - 111.5) / 256, atol=0.6)
 
 
-def test_a_batch_of_all_kinds_and_sizes_keeps_its_order():
-    contents = [encode(picture(30, 10 + n, n), kind) for n, kind in enumerate(KINDS)]
-    for one, alone in zip(decode(contents), contents, strict=True):
-        np.testing.assert_array_equal(one, decode([alone])[0])
-
-
 @pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGBA"])
 def test_every_kind_of_png_becomes_rgb(mode):
     image = picture(16, 16).convert(mode)
@@ -97,8 +90,8 @@ def test_every_kind_of_png_becomes_rgb(mode):
     ("make", "message"),
     [
         (lambda kind: claims(kind, 10_240), r"(?s)at most 25000000 pixels.*104857600"),
-        (lambda kind: encode(Image.effect_noise((64, 64), 90).convert("RGB"), kind)[:-900], ""),
-        (lambda kind: encode(picture(16, 16), kind)[:30], ""),
+        (lambda kind: encode(Image.effect_noise((64, 64), 90).convert("RGB"), kind)[:-900], None),
+        (lambda kind: encode(picture(16, 16), kind)[:30], None),
     ],
     ids=["bomb", "truncated", "header"],
 )
@@ -111,13 +104,12 @@ def test_bombs_and_damage_are_refused(kind, make, message):
     ("contents", "message"),
     [
         (claims("JPEG", 5_000), "a whole image, got bytes for fewer pixels than"),
-        (claims("progressive JPEG", 5_000), "a whole image, got bytes for fewer pixels than"),
         (claims("PNG", 4_990), "a whole image, got bytes for fewer pixels than"),
         (with_compressed_texts(300), "at most 8 compressed texts"),
         (with_scans(5_000), "at most 100 scans"),
         (b"", "expected a JPEG, PNG or WebP file"),
         (b"GIF89a" + bytes(60), "expected a JPEG, PNG or WebP file"),
-        (b"RIFF1234WEBPVP9 ", ""),
+        (b"RIFF1234WEBPVP9 ", None),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )
@@ -128,12 +120,8 @@ def test_what_costs_more_than_it_says_is_refused(contents, message):
 
 def test_honest_files_near_the_limits_are_decoded():
     solid = Image.new("RGB", (4_096, 4_096), (90, 120, 150))
-    gray = Image.new("1", (5_000, 5_000))
-    for image, kind in ((solid, "JPEG"), (solid, "progressive JPEG"), (gray, "PNG"),
-                        (solid, "lossless WebP")):  # fmt: skip
-        assert (
-            np.abs(decode([encode(image, kind)])[0] - np.asarray(image.convert("RGB"))[0, 0]).max()
-            <= 3
-        )
-    texts = with_compressed_texts(2)
-    np.testing.assert_array_equal(decode([texts])[0], np.asarray(picture(16, 16), np.float32))
+    files = [encode(solid, "progressive JPEG"), encode(solid, "lossless WebP")]
+    assert np.abs(decode(files) - (90, 120, 150)).max() <= 3
+    assert not decode([encode(Image.new("1", (5_000, 5_000)))]).any()
+    texts = decode([with_compressed_texts(2)])[0]
+    np.testing.assert_array_equal(texts, picture(16, 16))
