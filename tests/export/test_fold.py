@@ -21,11 +21,9 @@ def outputs(model):
 @pytest.mark.parametrize(
     "options",
     [
-        {"reduce": "grouped"},
-        {"block": "concatenated"},
-        {"block": "branches"},
-        {"stem": "imagenet"},
-        {"stem": "deep", "shortcut": "average_pool", "squeeze_excitation": True},
+        dict(block="concatenated"),
+        dict(block="branches", stem="imagenet"),
+        dict(reduce="grouped", stem="deep", shortcut="average_pool", squeeze_excitation=True),
     ],
     ids=str,
 )
