@@ -3,15 +3,36 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_resnext import feature_extractor, feature_info
+from keras_resnext import ResNeXt, feature_extractor, feature_info
 from keras_resnext.accelerate import accelerate
-from keras_resnext.data.demo import load_demo
 from keras_resnext.inference import GradCAM, explain
 from keras_resnext.preprocessing import Preprocessing
 from tests.gradients import outputs_and_gradients
-from tests.inference.models import SHAPE, around, build
 
+SHAPE = (10, 8, 3)
 IMAGES = np.random.default_rng(0).standard_normal((3, *SHAPE), np.float32)
+
+
+def build(shape=SHAPE, **arguments):
+    """A ResNeXt whose Grad-CAM maps are positive in some places and not in others."""
+    arguments = dict(cardinality=2, classes=4, classifier_activation=None) | arguments
+    network = ResNeXt((1, 1), input_shape=shape, **arguments)
+    rng = np.random.default_rng(1)
+    for layer in network.layers:
+        values = [
+            rng.standard_normal(w.shape) / np.sqrt(np.prod(w.shape[:-1])) for w in layer.weights
+        ]
+        if isinstance(layer, keras.layers.BatchNormalization):
+            values[0], values[3] = values[0] + 1, np.exp(values[3] / 4)  # gamma, variance
+        layer.set_weights(values)
+    return network
+
+
+def around(network, activation="softmax"):
+    """A user's model around a network with top: nested, augmentation in front, softmax behind."""
+    layers = [keras.Input(SHAPE), keras.layers.RandomFlip(), network, keras.layers.Dropout(0.3)]
+    layers += [keras.layers.Activation(activation)] if activation else []
+    return keras.Sequential(layers)
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +73,11 @@ def test_of_another_stage_by_differences_of_logits(network):
     np.testing.assert_allclose(heat[:, 0], expected, atol=0.02)
 
 
-@pytest.mark.parametrize("stage", [0, 1, 2])
-def test_heat_lies_where_a_feature_looks(stage):
+def test_heat_lies_where_a_feature_looks():
     """What the feature in the middle sees is as far on all sides of that pixel."""
     network = build((65, 65, 3), stem="imagenet")
-    stride = feature_info(network)[stage].stride
-    extractor = feature_extractor(network, (stage,))
+    stride = feature_info(network)[-1].stride
+    extractor = feature_extractor(network, (2,))
     cotangent = np.zeros((1, *extractor.output.shape[1:]), np.float32)
     cotangent[:, 32 // stride, 32 // stride] = 1
     images = np.random.default_rng(0).standard_normal((1, 65, 65, 3), np.float32)
@@ -82,12 +102,11 @@ def test_most_likely_classes_each_with_its_map(network, maps):
     "wrap",
     [
         lambda network: build(classifier_activation="softmax"),
-        around,
         lambda network: around(network, None),
         lambda network: keras.Sequential([keras.Input(SHAPE), around(network)]),
         lambda network: accelerate(around(network)),
     ],
-    ids=["softmax", "nested softmax", "nested logits", "nested twice", "accelerated"],
+    ids=["softmax", "nested logits", "nested twice", "accelerated"],
 )
 def test_softmax_and_nested_models_give_the_maps_of_the_logits(network, maps, wrap):
     found = GradCAM(wrap(network))(IMAGES, top=3)
@@ -96,16 +115,13 @@ def test_softmax_and_nested_models_give_the_maps_of_the_logits(network, maps, wr
     np.testing.assert_allclose(found.heat, maps.heat, atol=1e-4)
 
 
-def test_of_a_resized_image_the_map_covers_the_original(network):
+def test_of_a_resized_image_the_map_covers_the_original(network, maps):
     """Twice as large: each of its features lies on twice as many pixels."""
-    small, large = build(), build((20, 16, 3))
-    images = np.kron(IMAGES, np.ones((1, 2, 2, 1), np.float32))
     outer = keras.Input((20, 16, 3))
     pooled = keras.layers.AveragePooling2D(2)(outer)
-    found = GradCAM(keras.Model(outer, small(pooled)))(images).heat
-    expected = GradCAM(small)(IMAGES).heat
-    np.testing.assert_allclose(found[..., ::2, ::2], expected, atol=1e-4)
-    assert not np.allclose(GradCAM(large)(images).heat, found, atol=0.1)
+    images = np.kron(IMAGES, np.ones((1, 2, 2, 1), np.float32))
+    found = GradCAM(keras.Model(outer, network(pooled)))(images).heat
+    np.testing.assert_allclose(found[:, 0, ::2, ::2], maps.heat[:, 0], atol=1e-4)
 
 
 @pytest.mark.usefixtures("channels_first")
@@ -142,10 +158,9 @@ def test_what_it_needs_is_said(network):
 
 
 def test_explains_files_in_batches(tmp_path):
-    images = load_demo(1, 1, 1).test.images[:4]
-    model = around(build((32, 32, 3)), shape=(32, 32, 3))
-    size = Preprocessing(32, 32, mean=(100, 110, 120), std=(50, 50, 50))
-    grad_cam = GradCAM(model, class_names=tuple("abcd"), preprocessing=size)
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
+    size = Preprocessing(8, 8, mean=(100, 110, 120), std=(50, 50, 50))
+    grad_cam = GradCAM(build((8, 8, 3)), class_names=tuple("abcd"), preprocessing=size)
     paths = [tmp_path / f"{name}.png" for name in "abcd"]
     for path, image in zip(paths, images, strict=True):
         Image.fromarray(image).save(path)
