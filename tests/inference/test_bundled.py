@@ -5,8 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_resnext import ResNeXt, ResNeXt50, evaluate, from_preset, open_checkpoint, predict
-from keras_resnext.data import load_dataset
+from keras_resnext import (
+    ResNeXt,
+    ResNeXt50,
+    backend,
+    evaluate,
+    from_preset,
+    open_checkpoint,
+    predict,
+)
+from keras_resnext.data.cifar100 import read_official
 from keras_resnext.weights import hub
 
 PHOTOGRAPHS = Path(__file__).parents[2] / "docs/images/photographs"
@@ -31,8 +39,9 @@ def test_the_builder_takes_it_by_name():
         ResNeXt50(weights="cifar100")
 
 
+@pytest.mark.skipif(backend.NAME != "tensorflow", reason="the same under every backend")
 def test_its_accuracy_is_the_stated_one(cifar_folder):
-    test = load_dataset("cifar100", cifar_folder).test.take(np.arange(0, 10_000, 10))
+    _, test, *_ = read_official(cifar_folder)
     stated = open_checkpoint("cifar100").accuracy["cifar-100 test top-1"]
-    report = evaluate("cifar100", (test.images, test.labels))
-    assert report.top1 == pytest.approx(stated, abs=0.04)  # three standard errors
+    report = evaluate("cifar100", (test.images[:500], test.labels[:500]))
+    assert report.top1 == pytest.approx(stated, abs=0.06)  # three standard errors
