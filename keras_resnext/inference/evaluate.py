@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_resnext.data import Dataset
-from keras_resnext.files import table
+from keras_resnext.files import require, table
 from keras_resnext.inference.classifier import Source, open_classifier
 from keras_resnext.preprocessing import Preprocessing
 
@@ -124,12 +124,7 @@ def report(
         superclasses: the name of each class's superclass; None: there are none.
         split: its name.
     """
-    try:
-        from sklearn import metrics
-    except ImportError as error:
-        raise ImportError(
-            'evaluation needs scikit-learn. Type: pip install "keras-resnext[train]"'
-        ) from error
+    metrics = require("sklearn.metrics", "evaluation needs scikit-learn")
     every = np.arange(len(class_names))
     order = np.argsort(-scores, axis=1, kind="stable")[:, :5]
     predicted = order[:, 0]
