@@ -80,7 +80,7 @@ class Dataset:
             network's input.
 
     Raises:
-        DatasetError: a class name cannot be shown or written.
+        DatasetError: a class name cannot be shown or written, or is there twice.
     """
 
     name: str
@@ -93,6 +93,8 @@ class Dataset:
 
     def __post_init__(self):
         check_class_names(self.class_names)
+        if repeated := [name for name, count in Counter(self.class_names).items() if count > 1]:
+            raise DatasetError(f"class_names: expected each once, got {repeated[0]!r} again")
 
     @property
     def num_classes(self) -> int:
@@ -106,18 +108,16 @@ class Dataset:
         return height, width, channels
 
 
-def check_class_names(names: Sequence[str]) -> None:
-    """Raise a DatasetError for names that would break files and tables later, or that are equal."""
+def check_class_names(names: Sequence[str], argument: str = "class_names") -> None:
+    """Raise a DatasetError for names, given by `argument`, that would break files and tables."""
     for name in names:
         categories = {unicodedata.category(character) for character in name}
         # Control characters, separators of lines and paragraphs, and what is not UTF-8.
         if categories & {"Cc", "Zl", "Zp", "Cs"} or not 0 < len(name.strip()) <= LONGEST_NAME:
             raise DatasetError(
-                f"data_dir: the class name '{escape(name[:LONGEST_NAME])}' must be one line of 1 "
-                f"to {LONGEST_NAME} characters in UTF-8; rename its folder"
+                f"{argument}: the class name '{escape(name[:LONGEST_NAME])}' must be one line of 1 "
+                f"to {LONGEST_NAME} characters in UTF-8; rename it"
             )
-    if repeated := [name for name, count in Counter(names).items() if count > 1]:
-        raise DatasetError(f"class_names: expected each once, got {repeated[0]!r} twice or more")
 
 
 def sort_by_content(split: Split) -> tuple[Split, list[bytes]]:

@@ -152,7 +152,7 @@ def _class_names(roots: Mapping[str, Path]) -> tuple[str, ...]:
             f"{few(map(repr, classes))}; expected 2 or more, FOLDER/CLASS/IMAGE or "
             "FOLDER/train/CLASS/IMAGE"
         )
-    check_class_names(classes)
+    check_class_names(classes, "data_dir")
     for part, root in roots.items():
         if different := class_folders(root).keys() ^ set(classes):
             raise DatasetError(

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_resnext.checkpoint import Checkpoint, open_checkpoint
+from keras_resnext.data.dataset import check_class_names
 from keras_resnext.inference.exported import find_exported, open_exported, probabilities
 from keras_resnext.inference.network import check_functional, output_activation
 from keras_resnext.models import from_preset
@@ -189,6 +190,5 @@ def _names(names, classes: int, source) -> tuple[str, ...]:
         raise ValueError(
             f"class_names: expected {classes}, one per output of {source}, got {len(names)}"
         )
-    if strange := [name for name in names if not (name and name.isprintable())]:
-        raise ValueError(f"class_names: expected printable names, got {strange[0]!r}")
+    check_class_names(names)
     return names

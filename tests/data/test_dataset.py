@@ -47,14 +47,17 @@ def test_the_order_does_not_depend_on_the_order_given():
     "name", ["two\nlines", "bell\a", "\x85", "a\u2028b", "caf\udce9", " ", 201 * "x"]
 )
 def test_names_that_would_break_files_and_tables_are_refused(name):
-    with pytest.raises(DatasetError, match=r"^data_dir: the class name .* must be"):
+    with pytest.raises(DatasetError, match=r"^class_names: the class name .* must be"):
         check_class_names(("cat", name))
 
 
 def test_other_names_are_names():
     check_class_names((r"$\badmacro$", "한국어", "a b", "a_b", "<b>", "-x", "نمی‌خواهم", 200 * "x"))
-    with pytest.raises(DatasetError, match="got 'a' twice"):
-        check_class_names(("a", "b", "a"))
+
+
+def test_a_data_set_has_each_name_once(dataset):
+    with pytest.raises(ValueError, match="got 'a' again"):
+        replace(dataset, class_names=("a", "b", "a", "c"))
 
 
 def test_file_names_are_safe_and_one_per_class():

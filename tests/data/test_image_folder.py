@@ -171,7 +171,7 @@ def test_what_cannot_be_used_is_left_out_and_reported(tmp_path, capsys):
         ({"train/a": 3, "train/b": 3, "val/a": 3}, "different classes: 'b' in one of them only"),
         ({"train/a": 3, "train/b": 3, "val/a": 1, "Valid/a": 1}, "Valid/ and val/"),
         ({"train": 3, "test": 3}, "train holds 0 folders of classes"),
-        ({"caf\udce9": 3, "c": 3}, r"class name 'caf\\udce9' must be .*; rename its folder"),
+        ({"caf\udce9": 3, "c": 3}, r"class name 'caf\\udce9' must be .*; rename it"),
         (None, "does not exist or is no folder; expected"),
     ],
 )

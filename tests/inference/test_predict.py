@@ -85,6 +85,14 @@ def test_files_in_batches_with_reasons_for_the_rest(network, own, tmp_path):
         predict(network, tmp_path, preprocessing=PREPROCESSING)
 
 
+def test_class_names_are_what_a_data_set_may_have(network):
+    names = ("نمی‌خواهم", "a\u00a0dog")
+    found = predict(network, IMAGES[:1], class_names=names, preprocessing=PREPROCESSING)
+    assert {guess.name for guess in found[0].guesses} == set(names)
+    with pytest.raises(ValueError, match=r"class_names: the class name 'b\\n' must be one line"):
+        predict(network, IMAGES, class_names=("a", "b\n"), preprocessing=PREPROCESSING)
+
+
 def test_outputs_that_are_not_finite(network):
     broken = keras.models.clone_model(network)
     broken.set_weights([np.full(weight.shape, np.nan) for weight in network.get_weights()])
