@@ -275,8 +275,8 @@ def _opened(path: Path) -> Iterator[h5py.File]:
 def _shapes(path: Path, group: h5py.Group, seen: dict[int, str]) -> Iterator[tuple[int, ...]]:
     """Shapes of all datasets; raise where one is not plain data of this very file."""
     for name in group:
-        if not name.isprintable():
-            raise ValueError(f"{path}: the name '{escape(name)[:80]}' has control characters")
+        if not isinstance(name, str) or not name.isprintable():  # bytes where it is not UTF-8
+            raise ValueError(f"{path}: the name '{escape(str(name))[:80]}' is not printable text")
         link = group.get(name, getlink=True)
         item = group.get(name) if isinstance(link, h5py.HardLink) else None
         if item is None:
@@ -287,8 +287,7 @@ def _shapes(path: Path, group: h5py.Group, seen: dict[int, str]) -> Iterator[tup
         if isinstance(item, h5py.Group):
             yield from _shapes(path, item, seen)
         elif isinstance(item, h5py.Dataset):
-            created = item.id.get_create_plist()
-            if created.get_external_count() or created.get_layout() == h5py.h5d.VIRTUAL:
+            if item.external or item.is_virtual:
                 raise ValueError(f"{path}: {item.name} lies in another file, which was not read")
             if item.shape is None or item.dtype.kind not in "fiubV":
                 raise ValueError(f"{path}: {item.name} is of dtype {item.dtype}; expected numbers")

@@ -118,7 +118,11 @@ HDF5 = {
     ),
     "control": (
         lambda file, name, secret: file.create_dataset(f"{name}\x1b[2J", data=np.zeros(64)),
-        r"0\x1b[2J' has control characters",
+        r"0\x1b[2J' is not printable text",
+    ),
+    "bytes": (
+        lambda file, name, secret: file.create_group(b"\xff"),
+        r"the name 'b'\xff'' is not printable text",
     ),
 }
 
