@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -354,7 +354,12 @@ def _card(classifier: Classifier, name: str, format: str, check: str) -> str:
         f"convolutions. Run without Keras, {check}."
     )
     if classifier.checkpoint:
-        return model_card(classifier.checkpoint, how=how)
+        used = replace(
+            classifier.checkpoint,
+            preprocessing=classifier.preprocessing,
+            class_names=classifier.class_names,
+        )
+        return model_card(used, how=how)
     model = classifier.model
     return f"""# {name}
 

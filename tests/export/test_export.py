@@ -289,6 +289,7 @@ def test_a_checkpoints_names_go_before_those_of_the_calibration_images(answers, 
     network = ResNeXt((1,), cardinality=1, input_shape=(32, 32, 3), classes=12)
     names, crop = tuple("abcdefghijkl"), whole_image(32)
     write_checkpoint(tmp_path / "run", network, preprocessing=crop, class_names=names)
-    dataset = load_demo(1, 1, 1)
-    folder = keras_resnext.export(tmp_path / "run", tmp_path / "mine", "keras", dataset=dataset)
+    options = {"dataset": load_demo(1, 1, 1), "preprocessing": Preprocessing(32, 40, "bilinear")}
+    folder = keras_resnext.export(tmp_path / "run", tmp_path / "mine", "keras", **options)
     assert tuple((folder / "labels.txt").read_text().split()) == names
+    assert "40 pixels (bilinear, " in (folder / "model_card.md").read_text()  # what was exported
