@@ -23,12 +23,12 @@ from keras_resnext.inference import predict
 from keras_resnext.preprocessing import Preprocessing, whole_image
 from tests.export.conftest import NAMES, PREPROCESSING, randomize
 
-# A process takes seconds to start, so each format comes from one backend: not the one that writes
-# it, but for the SavedModel, of which test_saved_model.py has more.
+# A process takes seconds to start, so each format comes from one backend, not the one that writes
+# it where there is a choice; the SavedModel comes from all.
 FROM = {
     "tensorflow": ("saved_model", "onnx", "torch"),
-    "jax": ("onnx-int8", "litert"),
-    "torch": ("litert-int8", "openvino"),
+    "jax": ("saved_model", "onnx-int8", "litert"),
+    "torch": ("saved_model", "litert-int8", "openvino"),
 }
 
 
