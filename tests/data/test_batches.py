@@ -217,6 +217,12 @@ def test_arguments_are_checked(dataset, arguments, message):
         make(dataset, **arguments)
 
 
+@pytest.mark.parametrize("index", [-1, 7])
+def test_an_index_outside_the_epoch_is_an_error(dataset, index):
+    with pytest.raises(IndexError, match=f"expected 0 to 6, got {index}"):
+        make(dataset).batch(0, index)
+
+
 # Threads and the rest of an epoch
 
 
