@@ -55,7 +55,7 @@ def main() -> int:
         Exit status: 0; 1 if an image could not be read or the server refused one.
     """
     parser = argparse.ArgumentParser(description="Ask a server for the classes of image files.")
-    parser.add_argument("images", nargs="+", type=Path, help="JPEG, PNG, GIF or WebP files")
+    parser.add_argument("images", nargs="+", type=Path, help="JPEG, PNG or WebP files")
     parser.add_argument("--model", required=True, help="name of the model on the server")
     parser.add_argument("--rest", default="http://localhost:8501", help="address of its REST API")
     parser.add_argument("--grpc", metavar="HOST:PORT", help="ask its gRPC API instead")
