@@ -87,12 +87,12 @@ def evaluate(
                 f"dataset: expected the {known} classes of {getattr(source, 'name', source)}, got "
                 f"{classes or labels.max() + 1}; evaluate on the data set it was trained on"
             )
-        own = dict(zip(classifier.class_names, range(known), strict=False))
+        own = classifier.class_names
         if isinstance(dataset, Dataset) and class_names is None:
             for label, name in enumerate(dataset.class_names):
-                if own.get(name, label) != label:
+                if name in own and own[label] != name:
                     raise ValueError(
-                        f"dataset: its class {label}, {name!r}, is number {own[name]} of "
+                        f"dataset: its class {label}, {name!r}, is number {own.index(name)} of "
                         f"{getattr(source, 'name', source)}; expected the same order"
                     )
         size = classifier.preprocessing.image_size
