@@ -77,6 +77,12 @@ def test_pixels_are_normalized_and_left_as_they_were(kind, dtype, data_format, i
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(given), images)
 
 
+def test_equals_keras():
+    pixels = PIXELS.astype("float32")
+    expected = imagenet_utils.preprocess_input(pixels.copy(), mode="torch")
+    np.testing.assert_array_equal(preprocess_input(pixels), expected)
+
+
 def test_serves_within_a_model():
     inputs = keras.Input((4, 5, 3), dtype="uint8")
     model = keras.Model(inputs, preprocess_input(inputs, "channels_last"))

@@ -29,17 +29,21 @@ def results():
 
 def test_nothing_gathers_activations(results):
     """Only gradients of weights and statistics are exchanged, in the HLO of a gradient."""
-    assert len(results) == 12
-    for name, exchanged in results.items():
-        assert exchanged, name  # or nothing was shared among devices
-        for shape, kind in exchanged:
-            assert kind.startswith("all-reduce"), name
-            # Nothing has an activation's four axes of 8 images, 6 pixels and 32 channels.
-            assert "6,6" not in shape, name
+    assert len(results["exchanged"]) == 12
+    for name, shapes in results["exchanged"].items():
+        assert results["gathers"][name] == [], name
+        assert shapes, name  # or nothing was shared among devices
+        # Nothing has an activation's four axes of 8 images, 6 pixels and 32 channels.
+        assert all("6,6" not in shape for shape in shapes), (name, shapes)
+
+
+def test_same_outputs_and_gradients_as_one_device(results):
+    for name, difference in results["differences"].items():
+        assert difference < 1e-5, name
 
 
 def _main():
-    """Print the collectives of each layer's compiled gradient, by their shapes and kinds."""
+    """Print facts of each layer: collectives of its compiled gradient, differences."""
     import jax
     import keras
     import numpy as np
@@ -55,7 +59,7 @@ def _main():
     }
     layers["batch normalization"] = BatchNorm(synchronized=True)
     x = np.random.default_rng(0).standard_normal((8, 6, 6, 32), np.float32)
-    exchanged = {}
+    facts = {"exchanged": {}, "gathers": {}, "differences": {}}
     distribution = keras.distribution.DataParallel(auto_shard_dataset=False)
     mesh = distribution.device_mesh.backend_mesh
     for name, layer in layers.items():
@@ -70,15 +74,22 @@ def _main():
             out, _ = layer.stateless_call(weights, rest, x, **training)
             return (out**3).sum(), out
 
+        expected = jax.jit(jax.grad(loss, (0, 1), has_aux=True))(weights, x)
         with distribution.scope():
             shared = jax.device_put(x, NamedSharding(mesh, PartitionSpec("batch")))
+            step = jax.jit(jax.grad(lambda *a, loss=loss: loss(*a), (0, 1), has_aux=True))
             whole = jax.device_put(weights, NamedSharding(mesh, PartitionSpec()))
-            gradient = jax.jit(jax.grad(loss, (0, 1), has_aux=True))
-            program = gradient.lower(whole, shared).compile()
-        exchanged[name] = re.findall(
+            program = step.lower(whole, shared).compile()
+        collectives = re.findall(
             r"= (.*?) (all-\w+|collective-\w+|reduce-scatter)(?:-start)?\(", program.as_text()
         )
-    print(json.dumps(exchanged))
+        facts["exchanged"][name] = [shape for shape, _ in collectives]
+        facts["gathers"][name] = [s for s, kind in collectives if not kind.startswith("all-red")]
+        facts["differences"][name] = max(
+            float(np.abs(a - b).max() / np.abs(b).max())
+            for a, b in zip(*map(jax.tree.leaves, (program(whole, shared), expected)), strict=True)
+        )
+    print(json.dumps(facts))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from tests.photographs import photograph
 pytestmark = ONCE
 MEAN, STD = (100.0, 120.0, 140.0), (50.0, 60.0, 70.0)
 BLACK = np.array([-2, -2, -2], np.float32)
+EVERYTHING = Augmentation(2, True, 15, policy="trivialaugment", erasing=0.5)
 
 
 def pixels(*shape, seed=0):
@@ -99,6 +100,17 @@ def test_flip_crop_policy_rotation_normalization_and_erasing_come_in_this_order(
         top, left, height, width = draws.boxes[i]
         expected[top : top + height, left : left + width] = 0
         np.testing.assert_allclose(found[i], expected, rtol=0, atol=1e-6, err_msg=name)
+
+
+def test_draws_decide_everything_and_the_input_is_left_alone():
+    images, rows = pixels(40, 8, 8, 3), np.array([39, 3, 4, 20])
+    before = images.copy()
+    draws = draws_of(EVERYTHING, 40)
+    found = augment(images, EVERYTHING, draws, MEAN, STD)
+    assert not np.array_equal(found, run(images, EVERYTHING, seed=1))
+    some = augment(images[rows], EVERYTHING, draws.take(rows), MEAN, STD)
+    np.testing.assert_array_equal(some, found[rows])
+    np.testing.assert_array_equal(images, before)
 
 
 @pytest.mark.parametrize(

@@ -134,10 +134,14 @@ def test_operations_that_do_more_than_compute_are_refused():
         with tf.control_dependencies([tf.io.write_file("/tmp/never", "x")]):
             return tf.reduce_mean(images, (1, 2))
 
+    def saves(images):
+        tf.raw_ops.SaveV2(prefix="x", tensor_names=["x"], shape_and_slices=[""], tensors=[images])
+        return tf.reduce_mean(images, (1, 2))
+
     def calls(images):
         return tf.numpy_function(np.negative, [images], tf.float32)
 
-    for function, name in ((writes, "WriteFile"), (calls, "PyFunc")):
+    for function, name in ((writes, "WriteFile"), (saves, "SaveV2"), (calls, "PyFunc")):
         with pytest.raises(ValueError, match=f"no export of ours has: .*{name}"):
             runtimes.checked_graph(*graph(function))
     assert runtimes.checked_graph(*graph(lambda images: tf.reduce_mean(images, (1, 2)))).node

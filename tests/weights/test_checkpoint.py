@@ -227,7 +227,8 @@ def test_converted_to_the_names_of_a_library(tmp_path):
 def test_a_pth_without_pytorch_says_what_to_install(tmp_path, monkeypatch):
     (tmp_path / "a.pth").write_bytes(b"\x80\x02")
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
-    with pytest.raises(ImportError, match=r'a\.pth needs PyTorch.*pip install "keras-resnext\[to'):
+    told = r'a\.pth needs PyTorch, which .* not\. Type: pip install "keras-resnext\[torch\]"$'
+    with pytest.raises(ImportError, match=told):
         open_checkpoint(tmp_path / "a.pth")
 
 
@@ -297,6 +298,11 @@ def test_a_model_that_is_no_resnext_is_not_written(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_names_of_timm_there_and_back():
+def test_names_of_timm_and_architectures():
+    assert from_timm_name("seresnext101d_32x8d") == Architecture(
+        (3, 4, 23, 3), 32, 8, "deep", "average_pool", True
+    )
     for name in TIMM_NAMES:
         assert to_timm(from_timm_name(name)) == (name, {})
+    assert to_timm(Architecture((3, 3, 3), stem="cifar")) == (None, {})
+    assert str(Architecture((3, 3, 3), 8, 64, "cifar")) == "ResNeXt-29 8x64d, CIFAR stem"
