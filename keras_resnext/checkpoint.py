@@ -155,4 +155,9 @@ def write_folder(
     """Write weights and `config.json` to a folder, which is made if it does not exist."""
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(folder / weights_file, weights)
+    write_config(folder, checkpoint)
+
+
+def write_config(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write `config.json` in timm's layout, atomically."""
     write_json(folder / CONFIG, to_config(checkpoint))

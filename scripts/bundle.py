@@ -13,10 +13,9 @@ import numpy as np
 from safetensors.numpy import save
 
 from keras_resnext import Checkpoint, evaluate, open_checkpoint
-from keras_resnext.checkpoint import WEIGHTS
+from keras_resnext.checkpoint import WEIGHTS, write_config
 from keras_resnext.data import Dataset, load_dataset
-from keras_resnext.files import write_bytes, write_json
-from keras_resnext.weights.config import CONFIG, to_config
+from keras_resnext.files import write_bytes
 from keras_resnext.weights.layers import LayerWeights
 from keras_resnext.weights.naming import to_torch
 from keras_resnext.weights.presets import BUNDLED
@@ -66,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tensors = {name: stored(array) for name, array in to_torch(weights).items()}
     write_bytes(BUNDLED[NAME] / WEIGHTS["best"], save(tensors, metadata={"format": "pt"}))
     accuracy = {"cifar-100 test top-1": after.top1, "cifar-100 test top-5": after.top5}
-    write_json(BUNDLED[NAME] / CONFIG, to_config(replace(ours, accuracy=accuracy)))
+    write_config(BUNDLED[NAME], replace(ours, accuracy=accuracy))
     print(f"Written to {BUNDLED[NAME]}")
 
 

@@ -11,7 +11,6 @@ depth, width or cardinality).
 
 import argparse
 import csv
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -119,9 +118,9 @@ def report(chosen: argparse.Namespace) -> None:
     """Write what the runs that are done found."""
     errors: dict[Network, list[float]] = {}
     for seed, network in points(chosen):
-        file = run_folder(chosen, network, seed) / "results.json"
-        if file.is_file():
-            found = json.loads(file.read_text(encoding="utf-8"))["test_accuracy_last"]
+        folder = run_folder(chosen, network, seed)
+        if (folder / "results.json").is_file():
+            found = training.read_run(folder).results["test_accuracy_last"]
             errors.setdefault(network, []).append(100 * (1 - found))
     if not errors:
         sys.exit(f"there is no finished run in {chosen.output_dir}; start with: run --data-dir DIR")

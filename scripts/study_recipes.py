@@ -6,8 +6,6 @@ a table of what is there. `--variants base`, with an OUTPUT_DIR of its own, comp
 """
 
 import argparse
-import csv
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean, stdev
@@ -16,6 +14,7 @@ from typing import Any
 from study_cardinality import short_recipe, train
 
 from keras_resnext.files import markdown_table
+from keras_resnext.training import read_run
 
 EPOCHS = 6
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -68,11 +67,9 @@ def report(chosen: argparse.Namespace) -> None:
 def accuracies(folder: Path, name: str) -> Iterator[tuple[int, tuple[float, float]]]:
     """Yield each finished seed, with validation and test accuracy of its last epoch in percent."""
     for file in sorted(folder.glob(f"{name}-[0-9]*/results.json")):
-        with open(file.with_name("history.csv"), encoding="utf-8") as history:
-            *_, last = csv.DictReader(history)
-        test = json.loads(file.read_text(encoding="utf-8"))["test_accuracy_last"]
-        seed = int(file.parent.name.removeprefix(f"{name}-"))
-        yield seed, (100 * float(last["val_accuracy"]), 100 * test)
+        run = read_run(file.parent)
+        validation, test = run.history[-1]["val_accuracy"], run.results["test_accuracy_last"]
+        yield int(file.parent.name.removeprefix(f"{name}-")), (100 * float(validation), 100 * test)
 
 
 def _mean(values: list[float], sign: str = "") -> str:

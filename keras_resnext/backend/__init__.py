@@ -36,6 +36,7 @@ with backend-specific code. Each has the same names:
 Importing this package imports neither Keras nor a backend: `native` does, when it is first used.
 """
 
+import ctypes
 import importlib.metadata
 import json
 import os
@@ -147,6 +148,11 @@ class Replicas:
     def shard(self) -> tuple[int, int]:
         """This process's part of each batch, as `Batches` takes it: (index, count)."""
         return self.process_index, self.process_count
+
+
+def of_libc(name: str) -> Callable | None:
+    """A function of the C library that glibc alone may have; None where it is missing."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
 
 
 def device() -> str:

@@ -1,8 +1,6 @@
 """JAX's own operations, devices and replicas; `keras_resnext.backend` says what each name is."""
 
-import ctypes
 import os
-import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from mmap import ACCESS_READ, mmap
@@ -16,7 +14,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import PartitionSpec
 
-from keras_resnext.backend import Replicas
+from keras_resnext.backend import Replicas, of_libc
 from keras_resnext.backend.lowering import Geometry
 
 DEVICES: tuple[str, ...] = ("cpu", "gpu")
@@ -184,8 +182,8 @@ def begin_command() -> None:
 
 def _give_back(event: str, duration_secs: float, **_: str | int) -> None:
     """Return to the system what a compilation leaves free: a gigabyte for ResNeXt-50's step."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim and event.endswith("backend_compile_duration") and duration_secs > 1:
+    long = duration_secs > 1 and event.endswith("backend_compile_duration")
+    if long and (trim := of_libc("malloc_trim")):
         trim(0)
 
 

@@ -1,10 +1,8 @@
 """PyTorch's own operations, devices and replicas; see `keras_resnext.backend`."""
 
 import atexit
-import ctypes
 import gc
 import os
-import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
@@ -15,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch.utils.checkpoint import checkpoint
 
-from keras_resnext.backend import Replicas
+from keras_resnext.backend import Replicas, of_libc
 from keras_resnext.backend.lowering import Geometry
 
 DEVICES: tuple[str, ...] = ("cpu", "gpu")
@@ -183,8 +181,7 @@ def begin_command() -> None:
 @cache
 def _tune_malloc(**options: int) -> None:
     numbers = {"trim_threshold": -1, "mmap_threshold": -3, "mmap_max": -4, "arena_max": -8}
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt:
+    if mallopt := of_libc("mallopt"):
         for name, value in options.items():
             mallopt(numbers[name], value)
 

@@ -161,13 +161,11 @@ def safe_name(class_name: str) -> str:
 
 def write_examples(folder: Path, dataset: Dataset, most: int = 12) -> None:
     """Write `examples/CLASS.png`, the first test image of each of the first `most` classes."""
-    require("PIL.Image", "writing images needs pillow")
-    from PIL import Image
-
+    pillow = require("PIL.Image", "writing images needs pillow")
     (folder / "examples").mkdir(exist_ok=True)
     for label, name in enumerate(dataset.class_names[:most]):
         for row in np.flatnonzero(dataset.test.labels == label)[:1]:
             image = dataset.test.images[row]
             if dataset.test.labels_of(row) == label:  # else a damaged file's neighbor
                 with atomic_write(folder / "examples" / f"{safe_name(name)}.png") as temporary:
-                    Image.fromarray(image).save(temporary)
+                    pillow.fromarray(image).save(temporary)

@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_resnext import backend, data
 from keras_resnext.backend import Replicas
-from keras_resnext.checkpoint import open_checkpoint, write_checkpoint
+from keras_resnext.checkpoint import open_checkpoint, write_checkpoint, write_config
 from keras_resnext.data import Dataset, SharedEvaluation
 from keras_resnext.files import write_json, write_text
 from keras_resnext.models import load_weights
@@ -35,7 +35,6 @@ from keras_resnext.training.optimizer import ValidateAverages
 from keras_resnext.training.plots import draw_curves
 from keras_resnext.training.run import RunError, RunOptions
 from keras_resnext.training.settings import Settings
-from keras_resnext.weights.config import CONFIG, to_config
 from keras_resnext.weights.files import without_values
 
 
@@ -186,8 +185,7 @@ def _finish(
     }
     if replicas.is_chief:
         best = {f"{dataset.name} top-1": top1, f"{dataset.name} top-5": top5}
-        measured = dataclasses.replace(open_checkpoint(folder), accuracy=best)
-        write_json(folder / CONFIG, to_config(measured))
+        write_config(folder, dataclasses.replace(open_checkpoint(folder), accuracy=best))
         write_json(folder / "results.json", results)
     return results
 
