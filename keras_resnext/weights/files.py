@@ -66,10 +66,11 @@ def read_weights(path: Path) -> LayerWeights:
             raise ValueError(f"{path} {found}")
     if path.suffix == ".keras" or head.startswith(b"\x89HDF"):
         return _read_keras(path)
-    if head.startswith((b"PK", b"\x80")):
-        tensors = _read_torch(path)
-    elif head[8:9] == b"{":
+    # These come first: the length of the header, in the first 8 bytes, may begin as a pickle does.
+    if head[8:9] == b"{":
         tensors = _read_safetensors(path)
+    elif head.startswith((b"PK", b"\x80")):
+        tensors = _read_torch(path)
     else:
         raise ValueError(f"{path} begins with {head[:16]!r}; expected {', '.join(SUFFIXES)}")
     try:

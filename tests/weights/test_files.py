@@ -176,6 +176,16 @@ def test_safetensors_of_other_numbers(tmp_path):
         refused(read_weights, path)
 
 
+def test_safetensors_whose_first_byte_is_that_of_a_pickle(tmp_path, monkeypatch):
+    from safetensors.numpy import save
+
+    monkeypatch.setattr("keras_resnext.weights.files._read_torch", None)
+    path, tensors = tmp_path / "a.safetensors", to_torch(LayerWeights.of_model(network()))
+    contents = (save(tensors, {"x": "x" * length}) for length in range(0, 256, 8))
+    path.write_bytes(next(content for content in contents if content[0] == 0x80))
+    assert read_weights(path).classes == 3
+
+
 def test_pickles(tmp_path, caplog):
     torch = pytest.importorskip("torch")
     victim, path = tmp_path / "made", tmp_path / "a.pth"
