@@ -92,7 +92,9 @@ def _fit(
     license: str | None,
 ) -> Progress:
     """Train up to the last epoch, from the beginning or from where the run has come to."""
-    batches = training_batches(settings, dataset, options.workers, replicas.shard)
+    batches = training_batches(
+        settings, dataset, options.workers, replicas.shard, options.use_multiprocessing
+    )
     steps, epochs = len(batches), settings.schedule.epochs
     model = compiled_network(settings, dataset, steps, options.steps_per_execution)
     if options.rematerialize:

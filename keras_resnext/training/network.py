@@ -135,7 +135,11 @@ def compiled_network(
 
 
 def training_batches(
-    settings: Settings, dataset: Dataset, workers: int = 2, shard: tuple[int, int] = (0, 1)
+    settings: Settings,
+    dataset: Dataset,
+    workers: int = 2,
+    shard: tuple[int, int] = (0, 1),
+    use_multiprocessing: bool = False,
 ) -> Batches:
     """Shuffled and augmented batches of the training split, which holds one batch or more."""
     if not len(dataset.train):
@@ -155,6 +159,7 @@ def training_batches(
         drop_remainder=settings.data.drop_remainder,
         seed=settings.seed,
         workers=workers,
+        use_multiprocessing=use_multiprocessing,
         shard=shard,
     )
 

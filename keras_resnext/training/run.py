@@ -49,6 +49,9 @@ class RunOptions:
     """Steps between checkpoints within an epoch; 0: only at each epoch's end and on Ctrl-C."""
     workers: int = 2
     """Batches prepared at the same time, ahead of training; 0: none."""
+    use_multiprocessing: bool = False
+    """Prepare them in processes instead of threads, each of which holds the training images: for a
+    GPU and strong augmentation, which keep one core too busy."""
     steps_per_execution: Count = 1
     """Steps computed at a time, without checking loss, signals or checkpoints in between: spares an
     accelerator the wait for Python. Not under PyTorch."""

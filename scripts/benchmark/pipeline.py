@@ -1,5 +1,6 @@
-"""The data pipeline alone, in images per second: images of CIFAR's size by one thread, or JPEG
-files by all cores in turns with torchvision's ImageFolder and DataLoader.
+"""The data pipeline alone, in images per second: images of CIFAR's size by one thread, and by
+threads and processes for all cores; or JPEG files by all cores in turns with torchvision's
+ImageFolder and DataLoader.
 """
 
 import os
@@ -20,28 +21,44 @@ AUGMENTATIONS = {
     "none": None,
     "crop and flip": Augmentation(crop_padding=4, flip=True),
     "crop, flip and rotation": Augmentation(crop_padding=4, flip=True, rotation_degrees=15),
+    "crop, flip and TrivialAugment": Augmentation(
+        crop_padding=4, flip=True, policy="trivialaugment"
+    ),
 }
 
 
-def measure_arrays(size: int, batches: int) -> None:
-    """Print a row for each of `AUGMENTATIONS`."""
-    print_title(f"Data pipeline, batch {size}, one thread")
+def measure_arrays(augmentations: Iterable[str], size: int, epochs: int) -> None:
+    """Print a row for each of some `AUGMENTATIONS`."""
+    print_title(f"Data pipeline, batch {size}")
     dataset = load_dataset("demo")
-    print("| augmentation | images/s |\n|---|---|")
-    for name, augmentation in AUGMENTATIONS.items():
-        source = Batches(
-            dataset.train,
-            dataset,
-            batch_size=size,
-            shuffle=True,
-            augmentation=augmentation,
-            drop_remainder=True,
-        )
-        source.batch(0, 0)
-        start = perf_counter()
-        for index in range(batches):
-            source.batch(index // len(source), index % len(source))
-        print(f"| {name} | {batches * size / (perf_counter() - start):,.0f} |")
+    cores = os.cpu_count() or 1
+    print(f"Images/s:\n\n| augmentation | one thread | {cores} threads | {cores} processes |")
+    print("|---|---|---|---|")
+    for name in augmentations:
+        speeds = []
+        for workers, use_multiprocessing in ((0, False), (cores, False), (cores, True)):
+            batches = Batches(
+                dataset.train,
+                dataset,
+                batch_size=size,
+                shuffle=True,
+                augmentation=AUGMENTATIONS[name],
+                drop_remainder=True,
+                workers=workers,
+                use_multiprocessing=use_multiprocessing,
+            )
+            _read(batches)  # until the workers are there
+            start = perf_counter()
+            for epoch in range(1, 1 + epochs):
+                batches.set_epoch(epoch)
+                _read(batches)
+            speeds.append(epochs * len(batches) * size / (perf_counter() - start))
+        print(f"| {name} | {' | '.join(f'{speed:,.0f}' for speed in speeds)} |", flush=True)
+
+
+def _read(batches: Batches) -> None:
+    for index in range(len(batches)):
+        batches[index]
 
 
 def write_photographs(folder: Path, count: int) -> None:
@@ -111,7 +128,9 @@ def measure_files(folder: Path, size: int, rounds: int) -> None:
 
 if __name__ == "__main__":
     options = parser(__doc__)
-    options.add_argument("--batches", type=int, default=200, help="images of CIFAR's size: batches")
+    names = list(AUGMENTATIONS)
+    options.add_argument("--augmentations", nargs="+", default=names, choices=names)
+    options.add_argument("--epochs", type=int, default=7, help="of the demo set's 3600 images")
     options.add_argument("--files", type=int, help="measure so many JPEG files of 500x375 instead")
     options.add_argument("--rounds", type=int, default=9, help="files: passes of each contestant")
     chosen = options.parse_args()
@@ -120,4 +139,4 @@ if __name__ == "__main__":
             write_photographs(Path(name), chosen.files)
             measure_files(Path(name), chosen.batch_size, chosen.rounds)
     else:
-        measure_arrays(chosen.batch_size, chosen.batches)
+        measure_arrays(chosen.augmentations, chosen.batch_size, chosen.epochs)

@@ -68,4 +68,5 @@ def test_growth(script, monkeypatch, tmp_path):
 
 @pytest.mark.skipif(backend.NAME != "torch", reason="once is enough")
 def test_pipeline(script):
-    assert "| crop and flip |" in script("pipeline.py", "--batch-size", "4", "--batches", "1")
+    quick = "--augmentations", "crop and flip", "--batch-size", "400", "--epochs", "1"
+    assert "| crop and flip |" in script("pipeline.py", *quick)

@@ -239,6 +239,13 @@ def test_workers_change_nothing(dataset, workers):
         assert_same(rest[index], batches.batch(5, 4 + index))
 
 
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="the same under every backend")
+def test_processes_change_nothing(dataset):
+    batches = make(dataset, workers=2, use_multiprocessing=True)
+    for index in range(7):
+        assert_same(batches[index], batches.batch(0, index))
+
+
 def test_workers_prepare_what_comes_next_and_pass_errors_on(dataset):
     batches = make(dataset)
     prepared = {}

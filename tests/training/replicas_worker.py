@@ -57,8 +57,8 @@ def train(folder: Path, run: Run, replicas: Replicas | None = None) -> dict:
             validation=dataset.validation.take(np.arange(11)),
         )
 
-    def batches(settings, dataset, workers, shard):
-        return training_batches(settings, dataset, workers, run.shard or shard)
+    def batches(settings, dataset, workers, shard, use_multiprocessing):
+        return training_batches(settings, dataset, workers, run.shard or shard, use_multiprocessing)
 
     training_batches = loop.training_batches
     settings = SETTINGS.change(**run.settings)
