@@ -19,7 +19,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from turns import MARK, Task
+from turns import LOWERINGS, MARK, Task
 
 RUNTIMES = Path(__file__).parents[2] / "keras_resnext/inference/runtimes.py"
 SGD = {"learning_rate": 0.1, "momentum": 0.9, "nesterov": True}
@@ -66,17 +66,27 @@ def keras_network(task: Task):
     )
 
 
-def keras_resnext(task: Task, plain: bool = False, rematerialized: bool = False) -> Steps:
-    """`model.fit` or `predict`; plain: on Keras' own convolution and normalization."""
+def keras_resnext(
+    task: Task, plain: bool = False, rematerialized: bool = False, lowering: str | None = None
+) -> Steps:
+    """`model.fit` or `predict`; plain: on Keras' own convolution and normalization.
+
+    On a GPU the batches are there already, as in `pytorch`.
+    """
     import keras
 
     from keras_resnext import backend, blocks, rematerialize
+    from keras_resnext.backend import lowering as chosen
 
     if plain:
         blocks.GroupedConv2D = keras.layers.Conv2D  # type: ignore[misc]
         blocks.BatchNorm = keras.layers.BatchNormalization  # type: ignore[misc]
     else:
         backend.native.begin_command()  # as `keras-resnext train` does
+    if lowering:
+        grouped = chosen.TABLE[1].fits
+        devices = backend.native.DEVICES
+        chosen.TABLE = [chosen.Row(backend.NAME, each, grouped, lowering) for each in devices]
     model = keras_network(task)
     if rematerialized:
         rematerialize(model)
@@ -92,8 +102,17 @@ def keras_resnext(task: Task, plain: bool = False, rematerialized: bool = False)
 
         clock = keras.callbacks.LambdaCallback(on_train_batch_end=end)
         clock.on_predict_batch_end = end
+        options = {"callbacks": [clock], "verbose": 0}
+        if backend.native.accelerators():
+            tensors = tuple(map(keras.ops.convert_to_tensor, (images, labels)))
+            if task.what == "train":
+                again = (tensors for _ in range(steps + 1))
+                model.fit(again, steps_per_epoch=steps + 1, shuffle=False, **options)
+            else:
+                model.predict((tensors[:1] for _ in range(steps + 1)), steps=steps + 1, **options)
+            return ends[-1] - ends[0]
         many = np.tile(images, (steps + 1, 1, 1, 1))
-        options = {"batch_size": task.batch_size, "callbacks": [clock], "verbose": 0}
+        options["batch_size"] = task.batch_size
         if task.what == "train":
             model.fit(many, np.tile(labels, steps + 1), shuffle=False, **options)
         else:
@@ -226,10 +245,15 @@ def _timed(step: Callable[[], object], finish: Callable[[], object] = lambda: No
 
 
 def memory_mib() -> float:
-    """The largest resident memory of this process so far; on Linux only, else 0.
+    """The largest memory of this process so far: the GPU's, else resident, on Linux only, else 0.
 
     `resource.getrusage` would begin with what the process had that started this one.
     """
+    torch, jax = sys.modules.get("torch"), sys.modules.get("jax")
+    if torch and torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated() / 2**20
+    if jax and (found := jax.local_devices()[0].memory_stats()):
+        return found["peak_bytes_in_use"] / 2**20
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
@@ -240,6 +264,7 @@ def memory_mib() -> float:
 CONTESTANTS: dict[str, Callable[[Task], Steps]] = {
     "keras_resnext": keras_resnext,
     "keras_resnext, rematerialized": partial(keras_resnext, rematerialized=True),
+    **{f"keras_resnext, {name}": partial(keras_resnext, lowering=name) for name in LOWERINGS},
     "plain Keras": partial(keras_resnext, plain=True),
     "PyTorch": pytorch,
     "PyTorch, compiled": partial(pytorch, compiled=True),

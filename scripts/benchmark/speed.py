@@ -3,23 +3,31 @@
 Training and inference of two networks on images of CIFAR's size under each backend, against the
 same network in PyTorch, eager and compiled; then inference on 224x224 pixels by what serves it.
 `--against "plain Keras"` compares training with Keras' own layers instead, for many minutes a step.
+On a GPU, `--together` has all compile at once, as long as they fit into its memory; then they take
+turns as always. `"keras_resnext, packed"` computes all grouped convolutions by that lowering.
 """
 
 import argparse
 import csv
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from turns import BACKENDS, Contestant, Task, race, title
+from turns import BACKENDS, LOWERINGS, Contestant, Task, race, title
 
 BATCH_SIZES = {"resnext50_32x4d": (32,), "resnext20_8x8d": (32, 128)}
 PYTORCH = ("PyTorch", "PyTorch, compiled")
 SERVED = ("PyTorch's ONNX", "PyTorch's ONNX in OpenVINO", "SavedModel", "ONNX", "OpenVINO")
-OURS = ("keras_resnext", "keras_resnext, rematerialized")
+OURS = (
+    "keras_resnext",
+    "keras_resnext, rematerialized",
+    *(f"keras_resnext, {name}" for name in LOWERINGS),
+)
 DEFAULT = (*PYTORCH, OURS[0], *SERVED)
-ALL = (*DEFAULT, OURS[1], "ONNX int8")
+ALL = (*DEFAULT, *OURS[1:], "ONNX int8")
 COLUMNS = {
     "contestant": "",
     "step_ms": "ms",
@@ -35,7 +43,7 @@ def races(chosen: argparse.Namespace) -> Iterator[list[Contestant]]:
     tasks = [task for task in chosen.tasks if task != "serve"]
     for what, model, precision in product(tasks, chosen.models, chosen.precisions):
         for batch_size in chosen.batch_sizes or BATCH_SIZES.get(model, (32,)):
-            task = Task(what, model, batch_size, 32, precision)
+            task = Task(what, model, batch_size, chosen.image_size, precision)
             names = [name for name in OURS if name in chosen.contestants]
             ours = [Contestant(*each) for each in product(names, [task], chosen.backends)]
             if chosen.against == "plain Keras":
@@ -51,6 +59,22 @@ def races(chosen: argparse.Namespace) -> Iterator[list[Contestant]]:
             Contestant(name, task, "tensorflow" if name == "SavedModel" else "torch")
             for name in served
         ]
+
+
+def start_together(contestants: list[Contestant]) -> list[Contestant]:
+    """Start all at the same time; returns those that could, and says who could not."""
+
+    def start(contestant: Contestant) -> bool:
+        try:
+            contestant.start()
+        except RuntimeError as error:
+            print(error, file=sys.stderr)
+            return False
+        return True
+
+    with ThreadPoolExecutor(len(contestants)) as pool:
+        started = list(pool.map(start, contestants))
+    return [each for each, could in zip(contestants, started, strict=True) if could]
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -121,17 +145,23 @@ if __name__ == "__main__":
     options.add_argument("--models", nargs="+", default=list(BATCH_SIZES))
     options.add_argument("--backends", nargs="+", default=BACKENDS, choices=BACKENDS)
     options.add_argument("--against", default="PyTorch", choices=("PyTorch", "plain Keras"))
+    options.add_argument("--image-size", type=int, default=32, help="pixels, but for serve: 224")
     options.add_argument("--batch-sizes", nargs="+", type=int, help="default: 32, and 128 if small")
     options.add_argument("--served-batch-sizes", nargs="+", type=int, default=(1, 32))
     options.add_argument("--precisions", nargs="+", default=("float32",), help="dtype policies")
     options.add_argument("--contestants", nargs="+", default=DEFAULT, choices=ALL)
     options.add_argument("--rounds", type=int, default=5, help="turns of each contestant")
     options.add_argument("--seconds", type=float, default=2, help="of a turn")
+    options.add_argument("--together", action="store_true", help="start all at the same time")
     options.add_argument("--output-dir", type=Path, help="write speed.md, .csv and .png there")
     chosen = options.parse_args()
     text, found = title("Speed and memory"), []
     print(text, flush=True)
-    for contestants in races(chosen):
+    groups = list(races(chosen))
+    if chosen.together:
+        able = start_together([contestant for group in groups for contestant in group])
+        groups = [[each for each in group if each in able] for group in groups]
+    for contestants in filter(None, groups):
         found.append(race(contestants, chosen.rounds, chosen.seconds))
         text += "\n" + table(found[-1])
         print(table(found[-1]), flush=True)

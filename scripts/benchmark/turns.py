@@ -16,9 +16,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+# On a GPU each process takes what it needs, not all there is.
+os.environ |= {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 CONTESTANTS = Path(__file__).with_name("contestants.py")
 BACKENDS = ("tensorflow", "jax", "torch")
 MARK = "measured: "
+LOWERINGS = ("native", "packed", "dense", "split")
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Contestant:
         backend: the Keras backend of its process.
         compile_seconds: what the first step took beyond a later one.
         step_seconds: the mean of each turn.
-        memory_mib: the largest resident memory of the process so far.
+        memory_mib: the largest memory of the process so far: of its GPU's, or resident.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Contestant:
     compile_seconds: float = 0.0
     step_seconds: list[float] = field(default_factory=list)
     memory_mib: float = 0.0
+    _process: subprocess.Popen | None = None
 
     @property
     def title(self) -> str:
@@ -67,7 +71,9 @@ class Contestant:
         return f"{self.name}, {self.backend}" if ours else self.name
 
     def start(self) -> None:
-        """Start the process, build the network and take the first, compiling step."""
+        """Start the process, build the network and take the first, compiling step, once."""
+        if self._process:
+            return
         self._process = subprocess.Popen(
             [sys.executable, CONTESTANTS, self.name, json.dumps(asdict(self.task))],
             env=backend_environment(self.backend),
@@ -86,11 +92,13 @@ class Contestant:
 
     def stop(self) -> None:
         """End the process."""
-        self._process.kill()
-        self._process.wait()
+        if self._process:
+            self._process.kill()
+            self._process.wait()
 
     def _ask(self, steps: int) -> tuple[float, float]:
         """Seconds of the whole call and of the steps alone."""
+        assert self._process is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{steps}\n")
@@ -104,16 +112,14 @@ class Contestant:
 
 def race(contestants: list[Contestant], rounds: int, seconds: float) -> list[dict[str, Any]]:
     """Let each take turns of some seconds; return a row for each, relative to the first."""
-    started = []
     try:
         for contestant in contestants:
-            started.append(contestant)
             contestant.start()
         for _ in range(rounds):
             for contestant in contestants:
                 contestant.turn(seconds)
     finally:
-        for contestant in started:
+        for contestant in contestants:
             contestant.stop()
     return [_row(contestants[0], contestant) for contestant in contestants]
 
