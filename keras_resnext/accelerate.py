@@ -72,7 +72,7 @@ def accelerate(model: keras.Model) -> keras.Model:
             copy.finalize_state()
     for part in _models(result):
         if not isinstance(part, keras.Sequential):
-            backend.native.release_early(part)
+            backend.native.run_lean(part)
     return result
 
 

@@ -98,7 +98,7 @@ def feature_extractor(model: keras.Model, stages: Sequence[int] | None = None) -
     outputs = [model.get_layer(info[stage].name).output for stage in chosen]
     outputs = outputs if len(outputs) > 1 else outputs[0]
     extractor = keras.Model(model.input, outputs, name=f"{model.name}_features")
-    backend.native.release_early(extractor)
+    backend.native.run_lean(extractor)
     return extractor
 
 

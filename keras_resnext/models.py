@@ -142,7 +142,7 @@ def ResNeXt(
         x = POOLINGS[pooling](name=f"{pooling}_pool")(x)
     sources = keras.utils.get_source_inputs(image)
     model = keras.Model(sources[0] if len(sources) == 1 else sources, x, name=name)
-    backend.native.release_early(model)
+    backend.native.run_lean(model)
     if source and loaded:
         load_weights(model, loaded, source.name, any_head=True)
         if include_top and classes != source.classes:

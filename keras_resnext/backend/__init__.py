@@ -14,7 +14,8 @@ with backend-specific code. Each has the same names:
     wider and without gradient.
 `normalize(x, mean, variance, gamma, beta, axis, epsilon)`: the same by given statistics; None
     where nothing is faster than Keras' own.
-`release_early(model)`: let a functional model keep no tensor longer than it is needed.
+`run_lean(model)`: let a functional model, run layer by layer, keep no tensor longer than needed and
+    spend no time beside its layers.
 `recompute(function)`: the same function of tensors, which keeps its arguments alone and is computed
     again for the gradient.
 `outputs_and_gradients(function)`: a function of `(cotangent, *tensors)`, to be kept, that returns

@@ -151,7 +151,7 @@ def _row(values, x):
     return values.reshape((1, -1) + (1,) * (x.ndim - 2))
 
 
-def release_early(model: keras.Model) -> None:
+def run_lean(model: keras.Model) -> None:
     """Compiled programs do."""
 
 

@@ -121,7 +121,7 @@ def _batch_normalize_in_steps(x, gamma, beta, axis: int, epsilon: float, replica
     return tf.cast(out, x.dtype), *statistics
 
 
-def release_early(model: keras.Model) -> None:
+def run_lean(model: keras.Model) -> None:
     """Compiled programs do."""
 
 

@@ -60,7 +60,7 @@ def rebuild_flat(
     check_functional(model)
     images = keras.Input(model.inputs[0].shape[1:], name="images", dtype="float32")
     result = keras.Model(images, inline(model, enter(images)), name=model.name)
-    backend.native.release_early(result)
+    backend.native.run_lean(result)
     for layer, copied in copies.values():
         if getattr(layer, "weights", None) and len(layer.weights) == len(copied.weights):
             copied.set_weights(layer.get_weights())

@@ -133,3 +133,29 @@ def test_a_network_keeps_no_tensor_longer_than_it_is_needed(monkeypatch):
     as_keras_runs_it = keras.Model(model.inputs, model.outputs)
     np.testing.assert_array_equal(as_keras_runs_it.predict_on_batch(images), ours)
     assert most[0] == 13
+
+
+@pytest.mark.skipif(backend.NAME != "torch", reason="the others compile a network into one program")
+def test_a_network_computes_what_keras_computes():
+    """Also what Keras does around a layer's call: casts, losses, masks, the mode of training."""
+    inputs = x = keras.Input((6, 4))
+    x = keras.layers.Masking()(x)
+    x = keras.layers.Dense(5, dtype="mixed_bfloat16")(x)
+    x = keras.layers.Dense(5, activity_regularizer="l2")(x)
+    x = keras.layers.BatchNormalization(dtype="mixed_bfloat16")(x)
+    x = keras.layers.Add()([x, keras.layers.Dropout(0.9, seed=0)(x)])
+    x = keras.Sequential([keras.layers.BatchNormalization()])(keras.ops.relu(x))
+    plain = keras.Model(inputs, x)
+    lean = keras.models.clone_model(plain)
+    lean.set_weights(plain.get_weights())
+    backend.native.run_lean(lean)
+    images = np.random.default_rng(0).standard_normal((3, 6, 4), np.float32)
+    images[0, 4:] = 0  # masked
+    for training in (False, True):
+        for given in (images, np.abs(images) + 1):
+            ours, theirs = lean(given, training=training), plain(given, training=training)
+            assert ours.dtype == theirs.dtype
+            np.testing.assert_array_equal(*map(ops.convert_to_numpy, (ours, theirs)))
+            np.testing.assert_array_equal(*map(ops.convert_to_numpy, (lean.losses, plain.losses)))
+            for after in zip(lean.get_weights(), plain.get_weights(), strict=True):
+                np.testing.assert_array_equal(*after)
