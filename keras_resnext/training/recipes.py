@@ -193,12 +193,12 @@ def shortened(settings: Settings, epochs: int) -> tuple[Settings, str]:
     sizes = {e: size for e, size, until in phases if e < epochs or until >= last}
     values |= {"small_until": tuple(sizes), "small_sizes": tuple(sizes.values())}
     before = settings.flat()
-    changes = [f"{option(n)} {_words(v)}" for n, v in values.items() if v != before[n]]
+    changes = [_words(option(n), v) for n, v in values.items() if v != before[n]]
     sentence = f"{epochs} instead of {settings.schedule.epochs} epochs: {', '.join(changes[1:])}"
     return settings.change(**values), sentence if changes[1:] else ""
 
 
-def _words(value) -> str:
+def _words(name: str, value) -> str:
     if isinstance(value, tuple):
-        return " ".join(map(str, value)) or "none"
-    return f"{value:g}"
+        return " ".join([name, *map(str, value)]) if value else f"no {name}"
+    return f"{name} {value:g}"

@@ -79,7 +79,7 @@ def test_learning_rate_follows_the_images_per_update():
     ("name", "epochs", "expected", "words"),
     [
         ("quickstart", 1, {"warmup_epochs": 0.125}, "--warmup-epochs 0.125"),
-        ("paper", 1, {"milestones": ()}, "--milestones none"),
+        ("paper", 1, {"milestones": ()}, "no --milestones"),
         ("paper", 4, {"milestones": (2, 3)}, "--milestones 2 3"),
         ("grouped1x1", 100, {"milestones": (30, 60, 80), "warmup_epochs": 0.5}, "30 60 80"),
         ("modern", 1, {"warmup_epochs": 0.025}, "1 instead of 200 epochs: --warmup-epochs 0.025"),
