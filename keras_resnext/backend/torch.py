@@ -11,8 +11,9 @@ from functools import cache, partial
 import keras
 import torch
 import torch.distributed as dist
-from keras.src.backend import AutocastScope, get_keras_mask
 from keras.src.backend.common.global_state import get_global_attribute
+from keras.src.backend.common.masking import get_keras_mask
+from keras.src.backend.common.variables import AutocastScope
 from torch.utils.checkpoint import checkpoint
 
 from keras_resnext.backend import Replicas, of_libc
