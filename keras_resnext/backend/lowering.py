@@ -149,11 +149,11 @@ def _grouped(geometry: Geometry) -> bool:
 
 # The first row that fits counts; where none does, the backend's own convolution is fastest, as it
 # always is on a GPU (measured on an H200).
-TABLE = [
+TABLE = (
     Row("jax", "cpu", _pointwise, "matmul"),
     Row("jax", "cpu", _grouped, "packed"),
     Row("tensorflow", "cpu without grouped gradient", _grouped, "packed"),
-]
+)
 
 
 def choose(name: str, device: str, geometry: Geometry) -> str:

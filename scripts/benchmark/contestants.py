@@ -75,19 +75,17 @@ def keras_resnext(
     """
     import keras
 
-    from keras_resnext import backend, blocks, rematerialize
-    from keras_resnext.backend import lowering as chosen
+    from keras_resnext import GroupedConv2D, backend, blocks, rematerialize
 
     if plain:
         blocks.GroupedConv2D = keras.layers.Conv2D  # type: ignore[misc]
         blocks.BatchNorm = keras.layers.BatchNormalization  # type: ignore[misc]
     else:
         backend.native.begin_command()  # as `keras-resnext train` does
-    if lowering:
-        grouped = chosen.TABLE[1].fits
-        devices = backend.native.DEVICES
-        chosen.TABLE = [chosen.Row(backend.NAME, each, grouped, lowering) for each in devices]
     model = keras_network(task)
+    for layer in model.layers:
+        if lowering and isinstance(layer, GroupedConv2D) and layer.groups > 1:
+            layer.lowering = lowering
     if rematerialized:
         rematerialize(model)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

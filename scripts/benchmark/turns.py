@@ -21,6 +21,7 @@ os.environ |= {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GRO
 CONTESTANTS = Path(__file__).with_name("contestants.py")
 BACKENDS = ("tensorflow", "jax", "torch")
 MARK = "measured: "
+# Those of the package for any kernel; plain PyTorch's process does not import it.
 LOWERINGS = ("native", "packed", "dense", "split")
 
 
