@@ -124,7 +124,6 @@ EVERYTHING = dict(
     cutmix=1.0,
     erasing=0.5,
     policy="trivialaugment",
-    deterministic=True,
     small_sizes=(24,),
     small_until=(1,),
 )

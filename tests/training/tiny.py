@@ -7,6 +7,7 @@ from keras_resnext.data import load_demo
 from keras_resnext.training import Settings
 
 SETTINGS = Settings().change(
+    deterministic=True,
     model="resnext11",
     cardinality=2,
     base_width=4,
