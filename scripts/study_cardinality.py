@@ -5,20 +5,25 @@
 on, so it may be killed at any time. `report` writes a table, results.csv and a picture of what is
 there; `sizes` prints parameters and multiply-adds; `blocks` draws the three forms of the block.
 
-Families: `cardinality` (the paper's table 3) and `complexity` (its table 4: twice the complexity by
-depth, width or cardinality).
+Families: `cardinality` (the paper's table 3), `complexity` (its table 4: twice the complexity by
+depth, width or cardinality) and `shortcuts` (section 5.1: with and without them).
 """
 
 import argparse
 import csv
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, NamedTuple
+from unittest import mock
 
-from keras_resnext import Architecture, training
+import keras
+
+from keras_resnext import Architecture, models, training
 from keras_resnext.architecture import stage_blocks
+from keras_resnext.blocks import Block, batch_norm
 from keras_resnext.files import figure, markdown_table
 from keras_resnext.publishing import costs
 
@@ -32,48 +37,74 @@ class Network(NamedTuple):
     model: str
     cardinality: int
     base_width: int
+    shortcuts: bool = True
 
     def __str__(self) -> str:
-        return f"{self.model}-{self.cardinality}x{self.base_width}d"
+        plain = "" if self.shortcuts else "-no-shortcuts"
+        return f"{self.model}-{self.cardinality}x{self.base_width}d{plain}"
 
 
-# With the top-1 error of ResNeXt-50 on ImageNet, in percent.
-PAPER = {
-    Network("resnext11", 1, 64): 23.9,
-    Network("resnext11", 2, 40): 23.0,
-    Network("resnext11", 4, 24): 22.6,
-    Network("resnext11", 8, 14): 22.3,
-    Network("resnext11", 32, 4): 22.2,
-}
+# With the top-1 error in percent on ImageNet of ResNeXt-50, in table 4 of ResNeXt-101.
 FAMILIES = {
-    "cardinality": list(PAPER),
-    "complexity": [
-        Network("resnext11", 1, 64),
-        Network("resnext20", 1, 64),  # deeper
-        Network("resnext11", 1, 100),  # wider
-        Network("resnext11", 2, 64),  # more paths
-        Network("resnext11", 64, 4),
-    ],
+    "cardinality": {
+        Network("resnext11", 1, 64): 23.9,
+        Network("resnext11", 2, 40): 23.0,
+        Network("resnext11", 4, 24): 22.6,
+        Network("resnext11", 8, 14): 22.3,
+        Network("resnext11", 32, 4): 22.2,
+    },
+    "complexity": {
+        Network("resnext11", 1, 64): 22.0,
+        Network("resnext20", 1, 64): 21.7,  # deeper
+        Network("resnext11", 1, 100): 21.3,  # wider
+        Network("resnext11", 2, 64): 20.7,  # more paths
+        Network("resnext11", 64, 4): 20.4,
+    },
+    "shortcuts": {
+        Network("resnext11", 1, 64): 23.9,
+        Network("resnext11", 32, 4): 22.2,
+        Network("resnext11", 1, 64, shortcuts=False): 31.2,
+        Network("resnext11", 32, 4, shortcuts=False): 26.1,
+    },
 }
 
 
-def networks(families: Sequence[str]) -> list[Network]:
-    """Those of all families, each once."""
-    return list(dict.fromkeys(network for name in families for network in FAMILIES[name]))
+def networks(families: Sequence[str]) -> dict[Network, float]:
+    """Those of all families, each once, with an error in the paper."""
+    return {network: error for name in families for network, error in FAMILIES[name].items()}
 
 
 def run(chosen: argparse.Namespace) -> None:
     """Train what is missing: all networks with the first seed, then all with the next."""
     short = short_recipe(chosen.epochs, chosen.data_dir, chosen.precision)
     for seed, network in points(chosen):
-        settings = short.change(**network._asdict(), seed=seed)
-        train(settings, run_folder(chosen, network, seed))
+        sizes = dict(zip(("model", "cardinality", "base_width"), network, strict=False))
+        with built_with(network.shortcuts):
+            train(short.change(**sizes, seed=seed), run_folder(chosen, network, seed))
+
+
+@contextmanager
+def built_with(shortcuts: bool) -> Iterator[None]:
+    """Build blocks as they are, or without shortcuts, which the package has no use for."""
+    with ExitStack() as changed:
+        if not shortcuts:
+            changed.enter_context(mock.patch.object(models, "bottleneck", plain_block))
+            changed.enter_context(mock.patch.object(Block, "has_projection", False))
+        yield
+
+
+def plain_block(x, block: Block, form: Callable):
+    """`relu(batch_norm(form(x)))`."""
+    x = batch_norm(form(x, block), f"{block.name}_bn3")
+    return keras.layers.ReLU(name=f"{block.name}_out")(x)
 
 
 def short_recipe(epochs: int, data_dir: Path | None, precision: str) -> training.Settings:
     """The recipe `paper` for few epochs of a network that computes little."""
     return training.recipe("paper").change(
-        **Network("resnext11", 32, 4)._asdict(),
+        model="resnext11",
+        cardinality=32,
+        base_width=4,
         stem=STEM,
         epochs=epochs,
         data_dir=data_dir,
@@ -124,7 +155,7 @@ def report(chosen: argparse.Namespace) -> None:
             errors.setdefault(network, []).append(100 * (1 - found))
     if not errors:
         sys.exit(f"there is no finished run in {chosen.output_dir}; start with: run --data-dir DIR")
-    rows = [row(network, found) for network, found in errors.items()]
+    rows = [row(network, networks(chosen.families)[network], e) for network, e in errors.items()]
     chosen.report_dir.mkdir(parents=True, exist_ok=True)
     with open(chosen.report_dir / "results.csv", "w", newline="", encoding="utf-8") as output:
         writer = csv.DictWriter(output, list(rows[0]), lineterminator="\n")
@@ -132,13 +163,15 @@ def report(chosen: argparse.Namespace) -> None:
         writer.writerows(rows)
     (chosen.report_dir / "results.md").write_text(as_table(rows), encoding="utf-8")
     print(as_table(rows))
-    draw_errors(errors, chosen.report_dir / "cardinality.png")
+    if "cardinality" in chosen.families:
+        draw_errors(errors, chosen.report_dir / "cardinality.png")
 
 
-def row(network: Network, errors: Sequence[float] = ()) -> dict[str, Any]:
+def row(network: Network, published: float, errors: Sequence[float] = ()) -> dict[str, Any]:
     """One line of a table."""
     shape = stage_blocks(network.model), network.cardinality, network.base_width
-    parameters, multiply_adds = costs(Architecture(*shape, stem=STEM), SIZE, CLASSES)
+    with built_with(network.shortcuts):
+        parameters, multiply_adds = costs(Architecture(*shape, stem=STEM), SIZE, CLASSES)
     values: dict[str, Any] = {
         "network": str(network),
         "parameters, M": f"{parameters / 1e6:.2f}",
@@ -147,7 +180,7 @@ def row(network: Network, errors: Sequence[float] = ()) -> dict[str, Any]:
     if errors:
         spread = f"{stdev(errors):.2f}" if len(errors) > 1 else ""
         values |= {"seeds": len(errors), "test error, %": f"{mean(errors):.2f}", "spread": spread}
-    return values | {"paper's error on ImageNet, %": PAPER.get(network, "")}
+    return values | {"paper's error on ImageNet, %": published}
 
 
 def as_table(rows: list[dict[str, Any]]) -> str:
@@ -157,14 +190,15 @@ def as_table(rows: list[dict[str, Any]]) -> str:
 
 def draw_errors(errors: dict[Network, list[float]], path: Path) -> None:
     """Draw error against cardinality with error bars, beside the paper's table 3."""
-    found = {network: errors[network] for network in PAPER if network in errors}
+    published = FAMILIES["cardinality"]
+    found = {network: errors[network] for network in published if network in errors}
     drawing = figure(figsize=(8, 3.4), layout="constrained")
     left, right = drawing.subplots(1, 2)
     spread = [stdev(each) if len(each) > 1 else 0 for each in found.values()]
     places = [network.cardinality for network in found]
     left.errorbar(places, [mean(each) for each in found.values()], spread, fmt="o-", capsize=3)
     left.set_title("CIFAR-100, ResNeXt-11, here")
-    right.plot([network.cardinality for network in PAPER], list(PAPER.values()), "o-", color="C1")
+    right.plot([each.cardinality for each in published], list(published.values()), "o-", color="C1")
     right.set_title("ImageNet, ResNeXt-50 (table 3)")
     for axes in (left, right):
         axes.set_xscale("log", base=2)
@@ -175,7 +209,7 @@ def draw_errors(errors: dict[Network, list[float]], path: Path) -> None:
 
 def sizes(chosen: argparse.Namespace) -> None:
     """Print parameters and multiply-adds."""
-    print(as_table([row(network) for network in networks(chosen.families)]))
+    print(as_table([row(*each) for each in networks(chosen.families).items()]))
 
 
 def blocks(chosen: argparse.Namespace) -> None:
