@@ -14,7 +14,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.cells import cell_len
+from safetensors import SafetensorError
+from safetensors.numpy import save_file
 
 UNFINISHED = ".writing-"
 """Prefix of the names of files and folders that are being written. A kill leaves one behind."""
@@ -59,6 +62,18 @@ def write_bytes(path: str | os.PathLike, data: bytes | memoryview) -> None:
     """Write `data`, atomically."""
     with atomic_write(path) as temporary:
         temporary.write_bytes(data)
+
+
+def write_safetensors(
+    path: str | os.PathLike, tensors: dict[str, np.ndarray], metadata: dict[str, str]
+) -> None:
+    """Write C-ordered arrays, atomically and without a copy of them all in memory."""
+    with atomic_write(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:  # says of a full disk: "... (os error 28)"
+            number = re.search(r"os error (\d+)", str(error))
+            raise OSError(int(number[1]) if number else 0, str(error)) from error
 
 
 def write_json(path: str | os.PathLike, values: Any) -> None:

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from safetensors.numpy import save
 
 from keras_resnext import Checkpoint, evaluate, open_checkpoint
 from keras_resnext.checkpoint import WEIGHTS, write_config
 from keras_resnext.data import Dataset, load_dataset
-from keras_resnext.files import write_bytes
+from keras_resnext.files import write_safetensors
 from keras_resnext.weights.layers import LayerWeights
 from keras_resnext.weights.naming import to_torch
 from keras_resnext.weights.presets import BUNDLED
@@ -63,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit("error: half precision changes the accuracy; nothing is written")
     BUNDLED[NAME].mkdir(exist_ok=True)
     tensors = {name: stored(array) for name, array in to_torch(weights).items()}
-    write_bytes(BUNDLED[NAME] / WEIGHTS["best"], save(tensors, metadata={"format": "pt"}))
+    write_safetensors(BUNDLED[NAME] / WEIGHTS["best"], tensors, {"format": "pt"})
     accuracy = {"cifar-100 test top-1": after.top1, "cifar-100 test top-5": after.top5}
     write_config(BUNDLED[NAME], replace(ours, accuracy=accuracy))
     print(f"Written to {BUNDLED[NAME]}")

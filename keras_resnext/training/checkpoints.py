@@ -13,7 +13,7 @@ from keras import ops
 
 from keras_resnext import backend
 from keras_resnext.backend import Replicas
-from keras_resnext.files import write_bytes
+from keras_resnext.files import write_safetensors
 from keras_resnext.training.optimizer import build_optimizer
 from keras_resnext.training.replicas import check_same, largest
 
@@ -93,7 +93,7 @@ class Checkpoints:
             }
             metadata["sha256"] = _sha256(metadata, arrays)
             path = self.folder / f"epoch{progress.epoch:05}-step{progress.step:07}.safetensors"
-            write_bytes(path, safetensors.numpy.save(arrays, metadata))
+            write_safetensors(path, arrays, metadata)
             self._prune(path)
         largest(0, self.replicas)
 
@@ -169,7 +169,7 @@ def _sha256(metadata: dict[str, str], arrays: dict[str, np.ndarray]) -> str:
     digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name in sorted(arrays):
         digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
-        digest.update(arrays[name].tobytes())
+        digest.update(arrays[name].reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

@@ -21,7 +21,7 @@ import h5py
 import keras
 import numpy as np
 
-from keras_resnext.files import escape, few, require, write_bytes
+from keras_resnext.files import escape, few, require, write_bytes, write_safetensors
 from keras_resnext.weights.hub import first_line
 from keras_resnext.weights.layers import OURS, LayerWeights
 from keras_resnext.weights.naming import LIBRARIES, find_network, to_torch
@@ -101,9 +101,7 @@ def write_weights(path: Path, weights: LayerWeights, naming: str = LIBRARIES[0])
         torch.save({name: torch.from_numpy(array) for name, array in tensors.items()}, memory)
         write_bytes(path, memory.getbuffer())
     else:
-        from safetensors.numpy import save
-
-        write_bytes(path, save(tensors, metadata={"format": "pt"}))
+        write_safetensors(path, tensors, {"format": "pt"})
 
 
 def _storable(array: np.ndarray) -> np.ndarray:
