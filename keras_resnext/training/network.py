@@ -121,8 +121,6 @@ def compiled_network(
     for layer in model.layers:
         if isinstance(layer, BatchNorm):
             layer.synchronized = settings.batch_norm == "synchronized"
-            # Averaged weights need statistics of as many steps; timm averages both, too.
-            layer.momentum = settings.optimizer.ema_decay or layer.momentum
             # Keras' layer then computes as in inference, and its weights stay as they are.
             layer.trainable = not settings.optimizer.freeze_batch_norm
     model.compile(

@@ -26,7 +26,10 @@ class CoupledSGD(keras.optimizers.SGD):
     In `keras.optimizers.SGD`, weight decay is decoupled (untouched by momentum: about a tenth of
     the effect at momentum 0.9), the buffer holds past steps multiplied by their learning rates, and
     all weights have one rate. With `use_ema`, Keras overwrites the weights with their averages when
-    a `fit` ends; here the averages stay beside the weights, so that a further `fit` goes on.
+    a `fit` ends; here the averages stay beside the weights, so that a further `fit` goes on. And
+    its decay is the same from the first step on, so that for some multiples of `1 / (1 -
+    ema_momentum)` steps the averages are of a network that knows little; here it is at most `(1 +
+    n) / (10 + n)` after n more steps than one, as in TensorFlow's `ExponentialMovingAverage`.
 
     Args:
         learning_rate: number or `keras.optimizers.schedules.LearningRateSchedule`.
@@ -89,6 +92,16 @@ class CoupledSGD(keras.optimizers.SGD):
             gradient = gradient + self.momentum * average if self.nesterov else average
         # `assign_sub` computes float64 in float32 under PyTorch.
         self.assign(variable, weight - learning_rate * gradient)
+
+    def _update_model_variables_moving_average(self, trainable_variables):
+        if not self.use_ema:
+            return
+        steps = ops.cast(self.iterations, "float32")  # before this one
+        decay = ops.minimum(self.ema_momentum, steps / (9 + steps))
+        pairs = zip(trainable_variables, self._model_variables_moving_average, strict=True)
+        for variable, average in pairs:
+            share = ops.cast(1 - decay, variable.dtype)
+            average.assign(average + share * (variable - average))
 
     def finalize_variable_values(self, var_list):
         """Leave the weights as the last step left them."""

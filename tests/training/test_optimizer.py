@@ -142,7 +142,7 @@ class Record(keras.callbacks.Callback):
 
 
 def test_validates_the_averages_and_trains_on_with_the_weights():
-    decay = 0.8
+    decay = 0.3  # reached after four steps of six
     x = np.random.default_rng(0).normal(size=(24, 3)).astype("float32")
     y = x @ np.array([[1.0], [2.0], [3.0]], "float32")
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, use_bias=False)])
@@ -162,11 +162,13 @@ def test_validates_the_averages_and_trains_on_with_the_weights():
             callbacks=[ValidateAverages(), record],
             verbose=0,
         )
-    average = record.steps[0]
-    averages = [average := decay * average + (1 - decay) * step for step in record.steps[1:]]
-    np.testing.assert_allclose(record.validated[0], averages[1], rtol=1e-5)
-    np.testing.assert_allclose(record.validated[1], averages[4], rtol=1e-5)
+    average, averages = 0.0, []
+    for n, step in enumerate(record.steps):
+        kept = min(decay, n / (9 + n))
+        averages.append(average := kept * average + (1 - kept) * step)
+    np.testing.assert_allclose(record.validated[0], averages[2], rtol=1e-5)
+    np.testing.assert_allclose(record.validated[1], averages[5], rtol=1e-5)
     np.testing.assert_array_equal(record.weight(), record.steps[-1])
     with averaged(model):
-        np.testing.assert_allclose(record.weight(), averages[4], rtol=1e-5)
+        np.testing.assert_allclose(record.weight(), averages[5], rtol=1e-5)
     np.testing.assert_array_equal(record.weight(), record.steps[-1])
