@@ -187,8 +187,8 @@ class Optimizer:
     """Keep statistics, scales and offsets of batch normalization as the initial weights have
     them."""
     ema_decay: BelowOne = 0.0
-    """Validate and save an exponential moving average of the weights with this decay per step.
-    0: no average."""
+    """Validate and save an exponential moving average of the weights with this decay per step, less
+    in the first steps. 0: no average."""
 
     def __post_init__(self):
         if self.nesterov and not self.momentum:
