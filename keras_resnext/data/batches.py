@@ -7,6 +7,7 @@ import os
 import signal
 from collections import deque
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 from threading import Thread
 
@@ -143,6 +144,15 @@ class Batches(keras.utils.PyDataset):
             )
         self._drawn.add(index)
         epoch, index = self._epoch, self._first_step + index
+        try:
+            return self._prepared(epoch, index)
+        except BrokenProcessPool as error:
+            raise RuntimeError(
+                "use_multiprocessing: the system ended a process that prepares batches, most "
+                "likely for want of memory; give fewer workers, which each hold the training split"
+            ) from error
+
+    def _prepared(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
         if self._pool is None:
             return self.batch(epoch, index)
         ready = self._ahead.pop((epoch, index), None)

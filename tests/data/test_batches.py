@@ -1,4 +1,5 @@
 import hashlib
+import multiprocessing
 import threading
 from dataclasses import replace
 
@@ -242,8 +243,13 @@ def test_workers_change_nothing(dataset, workers):
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="the same under every backend")
 def test_processes_change_nothing(dataset):
     batches = make(dataset, workers=2, use_multiprocessing=True)
-    for index in range(7):
+    for index in range(6):
         assert_same(batches[index], batches.batch(0, index))
+    for process in multiprocessing.active_children():
+        process.kill()
+    batches.set_epoch(1)
+    with pytest.raises(RuntimeError, match=r"ended a process .* give fewer workers"):
+        list(map(batches.__getitem__, range(7)))
 
 
 def test_workers_prepare_what_comes_next_and_pass_errors_on(dataset):
