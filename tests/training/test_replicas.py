@@ -49,7 +49,10 @@ def launch(folder, processes, *runs, replicas=2):
     command = ["-m", "tests.training.replicas_worker", str(job)]
     variables = [{"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}]
     if backend.NAME == "torch" and replicas > 1:
-        command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *command]
+        # Looks every 2 s, not ten times a second, whether one died, and ends the other; which says
+        # why it cannot go on until then.
+        torchrun = "-m torch.distributed.run --standalone --nproc-per-node=2 --monitor-interval=2"
+        command = [*torchrun.split(), *command]
     elif processes > 1:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
