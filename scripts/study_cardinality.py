@@ -13,7 +13,7 @@ import argparse
 import csv
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, NamedTuple
@@ -78,18 +78,21 @@ def run(chosen: argparse.Namespace) -> None:
     """Train what is missing: all networks with the first seed, then all with the next."""
     short = short_recipe(chosen.epochs, chosen.data_dir, chosen.precision)
     for seed, network in points(chosen):
-        sizes = dict(zip(("model", "cardinality", "base_width"), network, strict=False))
-        with built_with(network.shortcuts):
-            train(short.change(**sizes, seed=seed), run_folder(chosen, network, seed))
+        changes = network._asdict()
+        with built_with(changes.pop("shortcuts")):
+            train(short.change(**changes, seed=seed), run_folder(chosen, network, seed))
 
 
 @contextmanager
 def built_with(shortcuts: bool) -> Iterator[None]:
     """Build blocks as they are, or without shortcuts, which the package has no use for."""
-    with ExitStack() as changed:
-        if not shortcuts:
-            changed.enter_context(mock.patch.object(models, "bottleneck", plain_block))
-            changed.enter_context(mock.patch.object(Block, "has_projection", False))
+    if shortcuts:
+        yield
+        return
+    with (
+        mock.patch.object(models, "bottleneck", plain_block),
+        mock.patch.object(Block, "has_projection", False),
+    ):
         yield
 
 
@@ -155,7 +158,8 @@ def report(chosen: argparse.Namespace) -> None:
             errors.setdefault(network, []).append(100 * (1 - found))
     if not errors:
         sys.exit(f"there is no finished run in {chosen.output_dir}; start with: run --data-dir DIR")
-    rows = [row(network, networks(chosen.families)[network], e) for network, e in errors.items()]
+    published = networks(chosen.families)
+    rows = [row(network, published[network], found) for network, found in errors.items()]
     chosen.report_dir.mkdir(parents=True, exist_ok=True)
     with open(chosen.report_dir / "results.csv", "w", newline="", encoding="utf-8") as output:
         writer = csv.DictWriter(output, list(rows[0]), lineterminator="\n")
