@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 from keras import ops
@@ -65,15 +64,8 @@ def doctor() -> bool:
 def _facts() -> dict[str, str]:
     facts = backend.environment()
     capable = backend.native.computes_bfloat16()
-    try:
-        cpu = Path("/proc/cpuinfo").read_text()
-    except OSError:  # not Linux
-        cpu = ""
-    model, flags = (
-        match[1] if (match := re.search(rf"(?:{key})\s*: (.*)", cpu)) else ""
-        for key in ("model name", "flags|Features")
-    )
-    known = sorted(flag for flag in flags.split() if CPU_FLAGS.fullmatch(flag))
+    flags = backend.cpu_info("(?:flags|Features)").split()  # on x86 and on ARM
+    known = sorted(flag for flag in flags if CPU_FLAGS.fullmatch(flag))
     settings = (f"{name}={v}" for name, v in os.environ.items() if VARIABLES.fullmatch(name))
     return {
         "backend": facts["backend"],
@@ -81,7 +73,7 @@ def _facts() -> dict[str, str]:
         "accelerators": ", ".join(backend.native.accelerators()) or "none",
         "precisions": f"float32, mixed_float16, mixed_bfloat16{'' if capable else ' (emulated)'}; "
         f"auto is {backend.dtype_policy('auto')}",
-        "processor": f"{model or facts['processor']}, {facts['cores']} cores",
+        "processor": f"{facts['processor']}, {facts['cores']} cores",
         "CPU flags": " ".join(known) or "unknown",
         "platform": f"{facts['platform']}, Python {facts['python']}",
         "packages": ", ".join(f"{name} {version}" for name, version in facts["packages"].items()),

@@ -23,6 +23,7 @@ with backend-specific code. Each has the same names:
 `begin_command()`: what a process that is the command `keras-resnext` does first.
 `accelerators()`: names of the GPUs and TPUs that it sees.
 `computes_bfloat16()`: whether the accelerators do so in hardware.
+`CPU_BFLOAT16`: whether it uses a CPU's instructions for bfloat16, if there are any.
 `make_deterministic()`: from now on, the same program gives the same bits.
 `WHOLE_GRADIENT`: whether an optimizer clips, accumulates and checks the gradient of the whole
     batch, not that of each replica's part.
@@ -42,6 +43,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -64,6 +66,8 @@ PACKAGES = (
     "jaxlib",
     "torch",
 )
+CPU_INFO = Path("/proc/cpuinfo")
+BFLOAT16_FLAGS = frozenset(("avx512_bf16", "amx_bf16"))  # those it was measured with
 
 
 class BackendError(ImportError):
@@ -187,7 +191,7 @@ def environment() -> dict:
         "image_data_format": keras.config.image_data_format(),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
+        "processor": cpu_info("model name") or platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "packages": versions(),
     }
@@ -201,7 +205,8 @@ def dtype_policy(precision: str) -> str:
 
     Args:
         precision: "float32", "mixed_bfloat16", "mixed_float16", or "auto": the half precision that
-            the accelerator computes in hardware, float32 without one.
+            the accelerator computes in hardware; without one, mixed_bfloat16 where the processor
+            and the backend have instructions for it, else float32 (measured: docs/performance.md).
 
     Raises:
         ValueError: the accelerator does not compute in bfloat16.
@@ -216,5 +221,16 @@ def dtype_policy(precision: str) -> str:
     if precision != "auto":
         return precision
     if not accelerators:
-        return "float32"
+        flags = cpu_info("flags").split()
+        fast = native.CPU_BFLOAT16 and not BFLOAT16_FLAGS.isdisjoint(flags)
+        return "mixed_bfloat16" if fast else "float32"
     return "mixed_bfloat16" if capable else "mixed_float16"
+
+
+def cpu_info(key: str) -> str:
+    """What Linux says of the first processor under a key; "" if nothing, and on other systems."""
+    try:
+        found = re.search(rf"^{key}\s*: (.*)", CPU_INFO.read_text(), re.MULTILINE)
+    except OSError:
+        return ""
+    return found[1] if found else ""

@@ -170,6 +170,7 @@ def _of(kind):
 
 
 WHOLE_GRADIENT = False  # Keras adds gradients up as the very last thing
+CPU_BFLOAT16 = True
 
 
 def start(devices: int, distributed: bool) -> Replicas:

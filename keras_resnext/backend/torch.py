@@ -253,6 +253,7 @@ def make_deterministic() -> None:
 
 
 WHOLE_GRADIENT = True
+CPU_BFLOAT16 = True
 # Longer than the chief takes for what the others wait for: a checkpoint.
 TIMEOUT = timedelta(minutes=10)
 BUCKET_BYTES = 25 * 2**20  # DistributedDataParallel's

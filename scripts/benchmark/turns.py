@@ -162,18 +162,10 @@ def title(text: str) -> str:
     found = environment()
     packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
     return (
-        f"# {text}\n\n`python {' '.join(sys.argv)}`\n\n{_processor() or found['processor']}, "
+        f"# {text}\n\n`python {' '.join(sys.argv)}`\n\n{found['processor']}, "
         f"{os.cpu_count()} cores, {platform.platform()}; Python {platform.python_version()}, "
         f"{packages}\n"
     )
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:  # not Linux
-        return ""
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "")
 
 
 def print_title(text: str) -> None:

@@ -59,7 +59,7 @@ def test_an_imported_keras_has_chosen(monkeypatch):
     assert check_backend() == keras.config.backend() == backend.NAME
 
 
-def test_precision_auto_is_what_the_machine_computes(monkeypatch):
+def test_precision_auto_is_what_the_machine_computes(monkeypatch, tmp_path):
     monkeypatch.setattr(backend.native, "accelerators", lambda: ("cuda:0",))
     monkeypatch.setattr(backend.native, "computes_bfloat16", lambda: False)
     assert backend.dtype_policy("auto") == "mixed_float16"
@@ -68,7 +68,13 @@ def test_precision_auto_is_what_the_machine_computes(monkeypatch):
     monkeypatch.setattr(backend.native, "computes_bfloat16", lambda: True)
     assert backend.dtype_policy("auto") == "mixed_bfloat16"
     monkeypatch.setattr(backend.native, "accelerators", lambda: ())
+    capable = "float32" if backend.NAME == "jax" else "mixed_bfloat16"
+    of_processors = {"fma avx512f": "float32", "fma avx512_bf16": capable, "amx_bf16": capable}
+    monkeypatch.setattr(backend, "CPU_INFO", tmp_path / "cpuinfo")
     assert backend.dtype_policy("auto") == "float32"
+    for flags, expected in of_processors.items():
+        backend.CPU_INFO.write_text(f"processor\t: 0\nflags\t\t: {flags} bmi1\n")
+        assert backend.dtype_policy("auto") == expected
 
 
 @pytest.mark.skipif(backend.NAME != "jax", reason="the flags are XLA's")
