@@ -114,27 +114,15 @@ class Train:
             print(training.dry_run(self.settings, self.run.rematerialize))
             return 0
         folder = self.run.folder(self.recipe)
-        try:
-            results = training.train(self.settings, folder, self.run)
-        except training.Interrupted as stop:
-            print(f"\n{stop}; continue with: {self._resume(folder)}")
-            return 128 + stop.signal_number
+        results = training.train(self.settings, folder, self.run)
         print(
             f"Best epoch {results['best_epoch']} (validation accuracy "
             f"{results['best_validation_accuracy']:.2%}): test accuracy "
             f"{results['test_accuracy_best']:.2%}, top-5 {results['test_top5_accuracy_best']:.2%}. "
             f"Last epoch: test accuracy {results['test_accuracy_last']:.2%}.\n"
-            f"Written to {folder}. Next: {COMMAND} export {folder}"
+            f"Written to {folder}. Next: {shlex.join([COMMAND, 'export', str(folder)])}"
         )
         return 0
-
-    def _resume(self, folder: Path) -> str:
-        words = [COMMAND, "train", "--resume", "--run-name", folder.name]
-        words += ["--output-dir", str(folder.parent)]
-        if self.run.devices > 1:
-            words += ["--devices", str(self.run.devices)]
-        switches = ("distributed", "rematerialize")
-        return shlex.join([*words, *(f"--{x}" for x in switches if getattr(self.run, x))])
 
     @classmethod
     def before(cls, arguments: list[str]) -> "Train":
@@ -432,6 +420,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return command()
     except (ValueError, ArithmeticError, ImportError, OSError, RuntimeError) as error:
         return fail(_as_typed(str(error), words))
+    except training.Interrupted as stop:
+        again = words if "--resume" in words else [*words, "--resume"]
+        print(f"\n{stop}; continue with: {shlex.join([COMMAND, *again])}")
+        return 128 + stop.signal_number
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 128 + signal.SIGINT

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,7 +12,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from keras_resnext import ResNeXt, cli, data
+from keras_resnext import ResNeXt, cli, data, training
 from keras_resnext.checkpoint import write_checkpoint
 from keras_resnext.preprocessing import whole_image
 from keras_resnext.training import Settings
@@ -144,6 +145,20 @@ def test_options_are_switched_off_and_set_to_nothing_as_the_help_says(folder, ca
     assert 'policy = "none"' in out
     assert "small_sizes = [\n    16,\n]" in out
     assert not Path("runs/finetune").exists()
+
+
+def test_a_stopped_run_goes_on_with_all_options_that_were_typed(folder, capsys, monkeypatch):
+    def stop(*_):
+        raise training.Interrupted(signal.SIGTERM)
+
+    monkeypatch.setattr(training, "train", stop)
+    typed = "train", "--run-name", "my run", "--checkpoint-every", "50"
+    status, out, _ = run(capsys, *typed)
+    assert status == 128 + signal.SIGTERM
+    again = "train --run-name 'my run' --checkpoint-every 50 --resume\n"
+    assert out.endswith(f"stopped by SIGTERM; continue with: keras-resnext {again}")
+    status, out, _ = run(capsys, "train", "--resume", "--run_name=quickstart")
+    assert out.endswith("keras-resnext train --resume --run-name=quickstart\n")
 
 
 @ONLY_TENSORFLOW
