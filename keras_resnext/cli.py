@@ -1,6 +1,7 @@
 """The command `keras-resnext`: each subcommand reads its options, calls one function and prints."""
 
 import argparse
+import os
 import shlex
 import signal
 import sys
@@ -403,7 +404,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0; 1 after an error, which is one line; 2 for a wrong command line; 3 if some
         images could not be read; 128 + signal after a signal.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = [_plain(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     if arguments is None:
         tolerate_output()
     if not words or words[0] not in COMMANDS:
@@ -429,11 +430,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGINT
 
 
+def _plain(word: str) -> str:
+    """Write --run-name for --run_name, and a home for ~, which shells keep in --output-dir=~/runs.
+
+    Else that would be a folder whose name is a tilde.
+    """
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return option.replace("_", "-") + equals + os.path.expanduser(value)
+
+
 def _as_typed(message: str, words: Sequence[str]) -> str:
     """Name an argument that a message begins with as the option that the user typed."""
     name = message.partition(":")[0]
     option = f"--{name.replace('_', '-')}"
-    typed = any(word.split("=")[0].replace("_", "-") == option for word in words)
+    typed = any(word.split("=")[0] == option for word in words)
     return option + message[len(name) :] if typed else message
 
 

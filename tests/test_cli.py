@@ -147,6 +147,15 @@ def test_options_are_switched_off_and_set_to_nothing_as_the_help_says(folder, ca
     assert not Path("runs/finetune").exists()
 
 
+def test_a_tilde_is_the_home_wherever_it_is_typed(folder, capsys, monkeypatch):
+    """Shells leave `--output-dir=~/runs` as it is."""
+    monkeypatch.setenv("HOME", str(folder))
+    for words in (["--output-dir=~/runs"], ["--output_dir", "~/runs"]):
+        _, _, err = run(capsys, "train", "--resume", "--run_name", "nobody", *words)
+        assert f"no run {folder}/runs/nobody" in err
+        assert "runs there: quickstart" in err
+
+
 def test_a_stopped_run_goes_on_with_all_options_that_were_typed(folder, capsys, monkeypatch):
     def stop(*_):
         raise training.Interrupted(signal.SIGTERM)
