@@ -407,10 +407,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = [_plain(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     if arguments is None:
         tolerate_output()
-    if not words or words[0] not in COMMANDS:
-        wrong = bool(words) and words[0] not in ("-h", "--help")
-        print(_help(), file=sys.stderr if wrong else None)
-        return 2 if wrong else 0
+    if not words or words[0] in ("-h", "--help"):
+        print(_help())
+        return 0
+    if words[0] not in COMMANDS:
+        fail(f"there is no command {words[0]!r}; commands are {', '.join(COMMANDS)}")
+        return 2
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # of libraries; what matters to the user is printed
     try:
