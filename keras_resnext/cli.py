@@ -347,7 +347,9 @@ class Compare:
     """Where to write."""
 
     def __call__(self) -> int:
-        text = training.compare_runs(self.runs, self.output_dir)
+        # `compare runs/*` comes upon what it wrote the last time.
+        runs = [run for run in self.runs if run.resolve() != self.output_dir.resolve()]
+        text = training.compare_runs(runs, self.output_dir)
         print(f"{text}\nWritten to {self.output_dir}: comparison.md, comparison.png")
         return 0
 

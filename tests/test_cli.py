@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -147,6 +148,16 @@ def test_options_are_switched_off_and_set_to_nothing_as_the_help_says(folder, ca
     assert 'policy = "none"' in out
     assert "small_sizes = [\n    16,\n]" in out
     assert not Path("runs/finetune").exists()
+
+
+def test_all_runs_are_compared_again_beside_what_the_first_time_wrote(folder, tmp_path, capsys):
+    for name in ("one", "two"):
+        shutil.copytree("runs/quickstart", tmp_path / name)
+    for _ in range(2):
+        runs = sorted(map(str, tmp_path.iterdir()))
+        status, out, _ = run(capsys, "compare", *runs, "--output-dir", f"{tmp_path}/comparison")
+        assert status == 0
+        assert "\n| two | " in out
 
 
 def test_a_tilde_is_the_home_wherever_it_is_typed(folder, capsys, monkeypatch):
