@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -30,6 +30,7 @@ from keras_resnext.files import tolerate_output, write_text
 from keras_resnext.publishing import convert, presets_page, presets_table, push_to_hub
 from keras_resnext.training import RunOptions, Settings
 from keras_resnext.training.run import SETTINGS_FILE, settings_of
+from keras_resnext.training.settings import Count, checked
 from keras_resnext.weights.naming import LIBRARIES
 
 SKIPPED = 3
@@ -37,7 +38,7 @@ SKIPPED = 3
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked
 class OfCheckpoint:
     """A trained network."""
 
@@ -52,7 +53,7 @@ class OfCheckpoint:
         return open_checkpoint(self.checkpoint, self.which)
 
 
-@dataclass(frozen=True)
+@checked
 class DataOptions:
     """The images to measure on."""
 
@@ -80,23 +81,17 @@ class DataOptions:
         return load_dataset(name, data_dir, resized, class_names)
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked
 class OfImages(OfCheckpoint):
     """A trained network and images."""
 
     images: tuple[str, ...]
     """Image files, folders of images, or patterns such as 'photos/**/*.jpg'."""
-    batch_size: int = 32
+    batch_size: Count = 32
     """Images at a time."""
 
-    def paths(self) -> list[Path]:
-        """List the image files."""
-        if self.batch_size < 1:
-            raise ValueError(f"--batch-size: must be 1 or more, got {self.batch_size}")
-        return find_images(self.images)
 
-
-@dataclass(frozen=True, kw_only=True)
+@checked
 class Train:
     """Train a ResNeXt. A recipe gives all settings; each may be overridden.
 
@@ -150,7 +145,7 @@ class Train:
         return cls(recipe=name, settings=settings)
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked
 class Evaluate(OfCheckpoint):
     """Measure a network: top-1, top-5, precision, recall and F1 of each class, confusion matrix.
 
@@ -160,7 +155,7 @@ class Evaluate(OfCheckpoint):
     data: DataOptions = field(default_factory=DataOptions)
     split: Literal["test", "validation", "train"] = "test"
     """Part of the data set to measure on."""
-    batch_size: int = 128
+    batch_size: Count = 128
     """Images at a time."""
     output_dir: Path | None = None
     """Where to write. None: evaluation/SPLIT in the checkpoint's folder."""
@@ -183,7 +178,7 @@ class Evaluate(OfCheckpoint):
         return 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked
 class Predict(OfImages):
     """Print the most likely classes of images.
 
@@ -191,7 +186,7 @@ class Predict(OfImages):
     reported and skipped; the exit status is 3 then, and 1 if none can be read.
     """
 
-    top: int = 5
+    top: Count = 5
     """Classes to show per image."""
     json: str | None = None
     """File to write the predictions to; -: print them instead of the table."""
@@ -204,7 +199,7 @@ class Predict(OfImages):
         for option, value in (("--json", self.json), ("--plot", self.plot)):
             if value not in (None, "-") and not Path(value).absolute().parent.is_dir():
                 raise ValueError(f"{option}: there is no folder {Path(value).parent}")
-        paths = self.paths()
+        paths = find_images(self.images)
         predictions: list[inference.Prediction] = []
         unreadable: dict[Path, str] = {}
         source = self.checkpoint if self.which == "best" else self.open()
@@ -224,7 +219,7 @@ class Predict(OfImages):
         return status
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked
 class Explain(OfImages):
     """Show which pixels drive a prediction, by Grad-CAM.
 
@@ -234,7 +229,7 @@ class Explain(OfImages):
 
     classes: tuple[str, ...] = ()
     """Names of the classes to explain. None given: the most likely of each image."""
-    top: int = 1
+    top: Count = 1
     """How many of the most likely classes to explain."""
     stage: int | None = None
     """Stage of the network whose features are weighed, 1 for the first, of the finest grain. None:
@@ -245,9 +240,7 @@ class Explain(OfImages):
     def __call__(self) -> int:
         if self.classes and self.top > 1:
             raise ValueError(f"--top: the classes are named, got {self.top}; leave one of them out")
-        if self.top < 1:
-            raise ValueError(f"--top: must be 1 or more, got {self.top}")
-        paths = self.paths()
+        paths = find_images(self.images)
         checkpoint = self.open()
         folder = self.output_dir or _folder(checkpoint) / "explanations"
         files = inference.explanation_files(paths, folder)
@@ -265,7 +258,7 @@ class Explain(OfImages):
         return _skipped(unreadable, len(paths))
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked
 class Export(OfCheckpoint):
     """Export a network, trained under any backend, for TensorFlow Serving or another runtime.
 
@@ -301,7 +294,7 @@ class Export(OfCheckpoint):
             return None
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked
 class Convert(OfCheckpoint):
     """Convert weights between Keras and PyTorch's libraries; reads them back and compares."""
 
@@ -320,7 +313,7 @@ class Convert(OfCheckpoint):
         return 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked
 class Push(OfCheckpoint):
     """Publish a checkpoint on the Hugging Face Hub, with a model card; timm loads it too."""
 
@@ -334,7 +327,7 @@ class Push(OfCheckpoint):
         return 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked
 class Compare:
     """Put runs side by side: what they reached, where their settings differ, their curves.
 
@@ -354,7 +347,7 @@ class Compare:
         return 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked
 class Presets:
     """List the built-in pretrained weights. Nothing is downloaded."""
 
@@ -369,7 +362,7 @@ class Presets:
         return 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked
 class Doctor:
     """Print versions and devices, and check every way to compute a convolution on this machine.
 

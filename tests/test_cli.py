@@ -95,6 +95,8 @@ def test_a_file_that_cannot_be_read_is_reported_and_skipped(folder, capsys):
         (("train", "--recipe", "papers"), "papers"),
         (("train", "--epochs", "2", "--warmup-epochs", "2"), "--warmup-epochs"),
         (("train", "--resume", "--run-name", "nobody"), "nobody"),
+        (("evaluate", "runs/quickstart", "--batch-size=0"), "--batch-size"),
+        (("predict", "runs/quickstart", "x.png", "--top", "0"), "--top"),
         (("export", "runs/nobody"), "runs/nobody"),
         (("compare", "runs/quickstart"), "two runs"),
         (("convert", "runs/quickstart", "mine.onnx"), "mine.onnx"),

@@ -37,7 +37,9 @@ FREE = ("epochs", "data_dir")
 """Settings that a resumed run may change: how far it goes, and where its data lies."""
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+@dataclass_transform(
+    frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,)
+)
 def checked(cls: type[T]) -> type[T]:
     """Make a frozen dataclass whose values pydantic checks; its errors become one line.
 
@@ -45,7 +47,7 @@ def checked(cls: type[T]) -> type[T]:
         ValueError: (by the class) a value is out of range; the message names the option.
     """
     config = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-    result: Any = pydantic_dataclass(frozen=True, config=config)(cls)
+    result: Any = pydantic_dataclass(frozen=True, kw_only=True, config=config)(cls)
     init = result.__init__
 
     @functools.wraps(init)
