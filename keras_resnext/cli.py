@@ -24,11 +24,11 @@ except ImportError:
 
 from keras_resnext import inference, training
 from keras_resnext.checkpoint import Checkpoint, open_checkpoint
-from keras_resnext.data import Dataset, find_images, load_dataset
-from keras_resnext.export import export
+from keras_resnext.data import Dataset, DatasetName, find_images, load_dataset
+from keras_resnext.export import FORMATS, export
 from keras_resnext.files import tolerate_output, write_text
 from keras_resnext.publishing import convert, presets_page, presets_table, push_to_hub
-from keras_resnext.training import RunOptions, Settings
+from keras_resnext.training import RECIPES, RunOptions, Settings
 from keras_resnext.training.run import SETTINGS_FILE, settings_of
 from keras_resnext.training.settings import Count, checked
 from keras_resnext.weights.naming import LIBRARIES
@@ -57,7 +57,7 @@ class OfCheckpoint:
 class DataOptions:
     """The images to measure on."""
 
-    dataset: Literal["cifar100", "demo", "folder", "imagenet"] | None = None
+    dataset: DatasetName | None = None
     """Data set. None: the one that a run was trained on."""
     data_dir: Path | None = None
     """Where the CIFAR-100 archive lies, or a folder with one folder of images per class (imagenet:
@@ -99,9 +99,9 @@ class Train:
     environment variable KERAS_BACKEND chooses tensorflow, jax or torch.
     """
 
-    recipe: str = "quickstart"
-    """quickstart, paper, two-cores, grouped1x1, modern, finetune, imagenet, imagenet-modern, or a
-    settings file such as a run's settings.toml."""
+    recipe: Annotated[
+        str, arg(help=f"{', '.join(RECIPES)}, or a settings file such as a run's settings.toml.")
+    ] = "quickstart"
     run: RunOptions = field(default_factory=RunOptions)
     settings: Annotated[Settings, arg(name="")] = field(default_factory=Settings)
 
@@ -266,9 +266,7 @@ class Export(OfCheckpoint):
     network's.
     """
 
-    format: Literal[
-        "saved_model", "keras", "onnx", "onnx-int8", "litert", "litert-int8", "openvino", "torch"
-    ] = "saved_model"
+    format: Literal[tuple(FORMATS)] = "saved_model"  # type: ignore[valid-type]
     """Format; see docs/formats.md."""
     output: Path | None = None
     """Folder of the versions. None: saved_models/NAME, other formats saved_models/NAME-FORMAT."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 from keras_resnext.data.augmentation import Augmentation
 from keras_resnext.data.batches import Batches, SharedEvaluation
@@ -13,14 +14,14 @@ from keras_resnext.data.image_folder import find_images, load_image_folder
 from keras_resnext.data.imagenet import load_imagenet
 from keras_resnext.preprocessing import Preprocessing
 
-DATASETS: tuple[str, ...] = ("cifar100", "demo", "folder", "imagenet")
+DatasetName = Literal["cifar100", "demo", "folder", "imagenet"]
 
 __all__ = [
-    "DATASETS",
     "Augmentation",
     "Batches",
     "Dataset",
     "DatasetError",
+    "DatasetName",
     "ImageFiles",
     "SharedEvaluation",
     "Split",
@@ -42,8 +43,8 @@ def load_dataset(
     """Load a data set with its split.
 
     Args:
-        name: one of `DATASETS`: "cifar100"; "demo", a small synthetic set; "folder", images of
-            your own; or "imagenet".
+        name: "cifar100"; "demo", a small synthetic set; "folder", images of your own; or
+            "imagenet".
         data_dir: as of `load_cifar100`, `load_image_folder` or `load_imagenet`.
         preprocessing: for "folder" and "imagenet", how to bring images to one size.
         class_names: for "imagenet", as of `load_imagenet`.
@@ -53,8 +54,8 @@ def load_dataset(
         DatasetError: (a ValueError) the data is not there, damaged or incomplete.
         ImportError: TensorFlow Datasets or what it needs, or Pillow, is not installed.
     """
-    if name not in DATASETS:
-        raise ValueError(f"dataset: expected one of {', '.join(DATASETS)}, got {name!r}")
+    if name not in (known := get_args(DatasetName)):
+        raise ValueError(f"dataset: expected one of {', '.join(known)}, got {name!r}")
     if name in ("cifar100", "demo"):
         if preprocessing is not None:
             raise ValueError(f"preprocessing: {name!r} has its own; expected None")

@@ -14,7 +14,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
 
-from keras_resnext.data import Augmentation
+from keras_resnext.data import Augmentation, DatasetName
 
 try:
     import pydantic
@@ -82,7 +82,7 @@ def _in_one_line(error: pydantic.ValidationError) -> str:
 class Data:
     """What the network learns from."""
 
-    dataset: Literal["cifar100", "demo", "folder", "imagenet"] = "demo"
+    dataset: DatasetName = "demo"
     """CIFAR-100, a small synthetic set, your own images in one folder per class, or ImageNet."""
     data_dir: Folder | None = None
     """Folder of the images (ImageNet: of train/ and val/), or where the official CIFAR-100 archive
