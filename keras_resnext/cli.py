@@ -26,7 +26,7 @@ from keras_resnext import inference, training
 from keras_resnext.checkpoint import Checkpoint, open_checkpoint
 from keras_resnext.data import Dataset, DatasetName, find_images, load_dataset
 from keras_resnext.export import FORMATS, export
-from keras_resnext.files import tolerate_output, write_text
+from keras_resnext.files import make_folder, tolerate_output, write_text
 from keras_resnext.publishing import convert, presets_page, presets_table, push_to_hub
 from keras_resnext.training import RECIPES, RunOptions, Settings
 from keras_resnext.training.run import SETTINGS_FILE, settings_of
@@ -168,9 +168,9 @@ class Evaluate(OfCheckpoint):
                 f"--dataset: {checkpoint.name} does not say what to measure on; give --dataset "
                 "and --data-dir (for pretrained weights: --dataset imagenet --data-dir FOLDER)"
             )
-        report = inference.evaluate(checkpoint, dataset, self.split, self.batch_size)
         folder = self.output_dir or _folder(checkpoint) / "evaluation" / self.split
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
+        report = inference.evaluate(checkpoint, dataset, self.split, self.batch_size)
         write_text(folder / "report.json", inference.report_as_json(report))
         inference.draw_confusion(report, folder / "confusion.png")
         print(inference.report_as_text(report))
@@ -197,8 +197,10 @@ class Predict(OfImages):
         if self.plot and self.plot.suffix != ".png":
             raise ValueError(f"--plot: must be NAME.png, got {self.plot.name}")
         for option, value in (("--json", self.json), ("--plot", self.plot)):
-            if value not in (None, "-") and not Path(value).absolute().parent.is_dir():
-                raise ValueError(f"{option}: there is no folder {Path(value).parent}")
+            if value not in (None, "-"):
+                if Path(value).is_dir():
+                    raise ValueError(f"{option}: expected a file, got the folder {value}")
+                make_folder(Path(value).parent)
         paths = find_images(self.images)
         predictions: list[inference.Prediction] = []
         unreadable: dict[Path, str] = {}
@@ -244,7 +246,7 @@ class Explain(OfImages):
         checkpoint = self.open()
         folder = self.output_dir or _folder(checkpoint) / "explanations"
         files = inference.explanation_files(paths, folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         unreadable: dict[Path, str] = {}
         grad_cam = inference.GradCAM(checkpoint, self.stage)
         for batch in inference.explain(grad_cam, paths, self.classes, self.top, self.batch_size):

@@ -8,6 +8,7 @@ import secrets
 import shutil
 import socket
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -51,6 +52,19 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
             f"cannot write {path}: {reason}. Fix that (free some space, for instance) and start "
             "again, a training run with --resume."
         ) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that is not there, and make sure that files can be written to it.
+
+    Raises:
+        OSError: they cannot. Better before the work that they are to hold than after it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(f"cannot write to {folder}: {error.strerror}; choose another") from error
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from keras_resnext import ResNeXt, cli, data, training
+from keras_resnext import ResNeXt, cli, data, inference, training
 from keras_resnext.checkpoint import write_checkpoint
 from keras_resnext.preprocessing import whole_image
 from keras_resnext.training import Settings
@@ -113,6 +113,25 @@ def test_an_error_is_one_line_that_names_the_input(folder, capsys, words, said):
     assert status == 1
     assert err.startswith("error: ")
     assert err.count("\n") == 1
+    assert said in err
+
+
+@pytest.mark.parametrize(
+    ("words", "place", "said"),
+    [
+        ("evaluate runs/quickstart --output-dir", "settings.toml/x", "settings.toml/x: Not a dir"),
+        ("explain runs/quickstart runs/quickstart/examples --output-dir", "settings.toml", "cannot"),
+        ("predict runs/quickstart runs/quickstart/examples --json", "settings.toml/x", "cannot"),
+        ("predict runs/quickstart runs/quickstart/examples --json", "examples", "--json: expected"),
+    ],
+)
+def test_what_cannot_be_written_is_found_before_the_work(
+    folder, capsys, monkeypatch, words, place, said
+):
+    for name in ("evaluate", "GradCAM", "open_classifier"):
+        monkeypatch.delattr(inference, name)
+    status, _, err = run(capsys, *words.split(), f"runs/quickstart/{place}")
+    assert status == 1
     assert said in err
 
 
