@@ -287,7 +287,7 @@ class Export(OfCheckpoint):
         named = self.data.dataset or self.data.data_dir or self.format.endswith("int8")
         try:
             return self.data.load(checkpoint)
-        except (ImportError, ValueError) as error:
+        except (ImportError, OSError, ValueError) as error:
             if named:
                 raise
             print(f"Note: verified on synthetic images: {error}", file=sys.stderr)

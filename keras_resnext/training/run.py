@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from keras_resnext import backend
-from keras_resnext.files import escape, locked, markdown_table, write_text
+from keras_resnext.files import escape, locked, make_folder, markdown_table, write_text
 from keras_resnext.training.checkpoints import Row
 from keras_resnext.training.plots import draw_curves
 from keras_resnext.training.settings import FREE, Count, Folder, Settings, checked, option
@@ -233,7 +233,7 @@ def compare_runs(folders: Sequence[Path], output_dir: Path) -> str:
         markdown_table(["setting", *runs], differing) if differing else "None.",
     ]
     text = "\n\n".join(parts) + "\n"
-    output_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(output_dir)
     write_text(output_dir / "comparison.md", text)
     draw_curves({name: run.history for name, run in runs.items()}, output_dir / "comparison.png")
     return text
