@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
 # No more than these: some of Pillow's other formats start programs, as EPS does Ghostscript.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
-NO_IMAGE = "no JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC image"
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM", "TIFF", "AVIF", "HEIF")
+NO_IMAGE = "no JPEG, PNG, WebP, GIF, BMP, PPM, TIFF, AVIF or HEIC image"
 NO_HEIF = "a HEIC image, which needs pillow-heif. Type: pip install pillow-heif"
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 LONGEST = 16  # times the shorter side, of what is resized

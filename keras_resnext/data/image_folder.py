@@ -30,7 +30,7 @@ SYSTEM_FOLDERS = (
 )
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
-    *(".avif", ".heic", ".heif", ".jp2", ".jxl"),
+    *(".ppm", ".pgm", ".avif", ".heic", ".heif", ".jp2", ".jxl"),
 )
 URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 SHOWN = 5

@@ -73,7 +73,7 @@ def test_of_a_long_strip_the_middle_is_resized():
 # Formats and modes
 
 
-@pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "webp", "gif", "jpg", "avif"])
+@pytest.mark.parametrize("suffix", ["png", "bmp", "ppm", "tif", "webp", "gif", "jpg", "avif"])
 def test_formats_are_read_whatever_the_name(tmp_path, suffix):
     image = Image.new("RGB", (SIZE, SIZE), (200, 30, 60))
     options = {"webp": {"lossless": True}, "jpg": {"quality": 95}}.get(suffix, {})
@@ -160,7 +160,7 @@ def test_what_cannot_be_read_leaves_no_gap_and_is_explained(tmp_path, monkeypatc
     reasons = {path.name: reason for path, reason in unreadable.items()}
     assert list(reasons) == ["1", "4", "5", "6", "7", "8"]
     for name, reason in {
-        "4": "no JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC image",
+        "4": "no JPEG, PNG, WebP, GIF, BMP, PPM, TIFF, AVIF or HEIC image",
         "5": "15x10 pixels, over",
         "6": "32-bit pixels",
         "7": "no regular file",

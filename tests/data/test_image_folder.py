@@ -145,7 +145,7 @@ def test_what_cannot_be_used_is_left_out_and_reported(tmp_path, capsys):
         f"Left out of {tmp_path}: 8 files",
         "  '8 loose.png': in no folder of a class",
         "  'dog/1 cut.jpg': Truncated File Read",
-        "  'dog/2 text.JPG': no JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC image",
+        "  'dog/2 text.JPG': no JPEG, PNG, WebP, GIF, BMP, PPM, TIFF, AVIF or HEIC image",
         "  'dog/3 link.png': no such file",
         "  'dog/4 한국.png': no JPEG",
         "  and 3 more",
