@@ -155,7 +155,9 @@ def decode(path: str | Path) -> "PILImage":
     from PIL import ImageOps
 
     with open_image(path) as image:
-        ImageOps.exif_transpose(image, in_place=True)
+        image.load()
+        with suppress(Exception):  # of nearly any kind, where EXIF is damaged and pixels are not
+            ImageOps.exif_transpose(image, in_place=True)
         return _to_rgb(image)
 
 

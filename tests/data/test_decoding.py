@@ -133,11 +133,12 @@ def test_exif_orientation_is_applied_once(tmp_path, suffix):
     np.testing.assert_array_equal(result, np.rot90(pixels[SIZE : 2 * SIZE], -1))
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
 @pytest.mark.parametrize("exif", [b"Exif\0\0II*\0\x08\0\0\0\xff\xff", b"Exif\0\0garbage", b"x"])
-def test_corrupt_exif_keeps_no_image_back_and_warns_of_nothing(tmp_path, exif):
+def test_corrupt_exif_keeps_no_image_back_and_warns_of_nothing(tmp_path, exif, suffix):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = decoded(plain(5), tmp_path / "x.jpg", exif=exif, quality=95)
+        found = decoded(plain(5), tmp_path / f"x.{suffix}", exif=exif, quality=95)
     np.testing.assert_allclose(found[0, 0], (0, 5, 7), atol=3)
     assert not caught
 
