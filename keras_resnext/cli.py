@@ -26,7 +26,7 @@ from keras_resnext import inference, training
 from keras_resnext.checkpoint import Checkpoint, open_checkpoint
 from keras_resnext.data import Dataset, DatasetName, find_images, load_dataset
 from keras_resnext.export import FORMATS, export
-from keras_resnext.files import make_folder, tolerate_output, write_text
+from keras_resnext.files import escape, make_folder, tolerate_output, write_text
 from keras_resnext.publishing import convert, presets_page, presets_table, push_to_hub
 from keras_resnext.training import RECIPES, RunOptions, Settings
 from keras_resnext.training.run import SETTINGS_FILE, settings_of
@@ -255,7 +255,7 @@ class Explain(OfImages):
                 file = files[explained.path]
                 inference.draw_explanation(explained, file)
                 found = ", ".join(f"{name} {share:.2%}" for _, name, share in explained.guesses)
-                print(f"{explained.path}: {found}; written to {file}")
+                print(escape(f"{explained.path}: {found}; written to {file}"))
             unreadable |= batch.unreadable
         return _skipped(unreadable, len(paths))
 
@@ -507,7 +507,7 @@ def _shown(batches: Iterable[T], count: int, batch_size: int) -> Iterator[T]:
 
 def _skipped(unreadable: dict[Path, str], count: int) -> int:
     for path, reason in unreadable.items():
-        print(f"skipped {path}: {reason}", file=sys.stderr)
+        print(escape(f"skipped {path}: {reason}"), file=sys.stderr)
     if len(unreadable) == count:
         raise ValueError(f"images: none of {count} can be read")
     return SKIPPED if unreadable else 0

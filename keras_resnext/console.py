@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from keras_resnext.files import escape
+
 COMMAND = "keras-resnext"
 
 
@@ -17,7 +19,7 @@ def is_command() -> bool:
 
 def fail(error: BaseException | str) -> int:
     """Print an error as one line on standard error; returns the exit status 1."""
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"error: {escape(' '.join(str(error).split()))}", file=sys.stderr)
     return 1
 
 

@@ -74,13 +74,13 @@ def test_each_command_takes_the_run_as_its_checkpoint(folder, capsys):
 
 
 def test_a_file_that_cannot_be_read_is_reported_and_skipped(folder, capsys):
-    Path("broken.png").write_bytes(b"\x89PNG\r\n")
+    Path("bro\nken.png").write_bytes(b"\x89PNG\r\n")
     good = str(next((folder / "runs/quickstart/examples").iterdir()))
-    status, out, err = run(capsys, "predict", "runs/quickstart", good, "broken.png")
+    status, out, err = run(capsys, "predict", "runs/quickstart", good, "bro\nken.png")
     assert status == cli.SKIPPED
-    assert "broken.png" in err
-    assert "broken" not in out
-    status, _, err = run(capsys, "predict", "runs/quickstart", "broken.png")
+    assert err.startswith(r"skipped bro\nken.png: ")
+    assert "ken.png" not in out
+    status, _, err = run(capsys, "predict", "runs/quickstart", "bro\nken.png")
     assert status == 1
     assert "none of 1 can be read" in err
 
@@ -89,6 +89,7 @@ def test_a_file_that_cannot_be_read_is_reported_and_skipped(folder, capsys):
     ("words", "said"),
     [
         (("predict", "resnext50_32x4d.a1_in2k", "x.png"), "x.png"),
+        (("predict", "runs/quickstart", "a\x1b[2J.png"), r"a\x1b[2J.png"),
         (("evaluate", "resnext50_32x4d.a1_in2k"), "did you mean resnext50_32x4d.a1"),
         (("evaluate", "resnext50_32x4d.a1_in1k"), "--dataset"),
         (("evaluate", "runs/quickstart", "--dataset=cifar100", "--data-dir=x"), "--data-dir: x"),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_resnext.data.trivial import each
-from keras_resnext.files import require
+from keras_resnext.files import escape, require
 from keras_resnext.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class ImageFiles:
             except Exception as error:
                 if path not in self._reported:
                     self._reported.add(path)
-                    print(f"{path}: {reason(error)}; the next image takes its place")
+                    print(escape(f"{path}: {reason(error)}; the next image takes its place"))
                 continue
             self.rows[row] = neighbor % len(self)
             return np.asarray(square)
