@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, locking folders, and printing tables."""
+"""Writing files whole or not at all, locking folders, printing tables, and such."""
 
 import io
 import json
@@ -157,6 +157,13 @@ def locked(folder: Path, what: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def check_positive(**values: int) -> None:
+    """Raise a ValueError that names the first of the arguments that is below 1."""
+    for name, value in values.items():
+        if value < 1:
+            raise ValueError(f"{name}: expected 1 or more, got {value}")
 
 
 def require(module: str, what: str, install: str = '"keras-resnext[train]"') -> Any:

@@ -26,6 +26,7 @@ from keras_resnext.data.augmentation import (
 )
 from keras_resnext.data.dataset import Dataset, Split
 from keras_resnext.data.decoding import ImageFiles, pool, read
+from keras_resnext.files import check_positive
 
 # Bytes of pixels worked on at a time. Intermediate arrays then stay in the cache and in memory that
 # malloc keeps: a whole batch at a time takes three times as long, nearly all of it in page faults.
@@ -63,7 +64,8 @@ class Batches(keras.utils.PyDataset):
             script that runs, which must begin under `if __name__ == "__main__":`.
 
     Raises:
-        ValueError: there is no such shard, no batch to give, or a batch does not make equal parts.
+        ValueError: `batch_size` is below 1, there is no such shard, no batch to give, or a batch
+            does not make equal parts.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Batches(keras.utils.PyDataset):
     ):
         # Keras' own worker threads hand batches drawn for shape inference out again, so stay off.
         super().__init__(workers=1)
+        check_positive(batch_size=batch_size)
         part, parts = shard
         if not 0 <= part < parts:
             raise ValueError(f"shard: expected (index, count), index below count, got {shard!r}")

@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_resnext.checkpoint import Checkpoint, open_checkpoint
 from keras_resnext.data.dataset import check_class_names
+from keras_resnext.files import check_positive
 from keras_resnext.inference.exported import find_exported, open_exported, probabilities
 from keras_resnext.inference.network import check_functional, output_activation
 from keras_resnext.models import from_preset
@@ -175,13 +176,6 @@ def _load(checkpoint: Checkpoint, preprocessing: Preprocessing) -> keras.Model:
     finally:
         keras.config.set_image_data_format(data_format)
         keras.config.set_dtype_policy(policy)
-
-
-def check_positive(**values: int) -> None:
-    """Raise a ValueError that names the first of the arguments that is below 1."""
-    for name, value in values.items():
-        if value < 1:
-            raise ValueError(f"{name}: expected 1 or more, got {value}")
 
 
 def _names(names, classes: int, source) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from keras import ops
 
 from keras_resnext import backend
 from keras_resnext.features import feature_info
-from keras_resnext.inference.classifier import Source, check_positive, model_classifier
+from keras_resnext.files import check_positive
+from keras_resnext.inference.classifier import Source, model_classifier
 from keras_resnext.inference.exported import probabilities
 from keras_resnext.inference.network import logits_network
 from keras_resnext.inference.predict import Batch, Prediction, guesses, read_batches

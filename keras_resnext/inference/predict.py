@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_resnext.data import decode_files, find_images
-from keras_resnext.files import table
-from keras_resnext.inference.classifier import Classifier, Source, check_positive, open_classifier
+from keras_resnext.files import check_positive, table
+from keras_resnext.inference.classifier import Classifier, Source, open_classifier
 from keras_resnext.preprocessing import Preprocessing
 
 

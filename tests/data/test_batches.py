@@ -207,6 +207,7 @@ def test_shards_together_are_the_whole_batch(dataset, augmentation, count):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"batch_size": 0}, "batch_size: expected 1 or more, got 0"),
         ({"shard": (2, 2)}, r"shard: expected \(index, count\).* got \(2, 2\)"),
         ({"shard": (0, 3)}, "batch_size: batches of 8 samples, .*not make 3 equal parts"),
         ({"shard": (0, 4)}, "batch_size: .* the last of 2, .*4 equal parts.*drop_remainder=True"),
