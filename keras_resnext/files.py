@@ -1,5 +1,6 @@
 """Writing files whole or not at all, locking folders, printing tables, and such."""
 
+import csv
 import io
 import json
 import os
@@ -9,7 +10,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
@@ -76,6 +77,15 @@ def write_bytes(path: str | os.PathLike, data: bytes | memoryview) -> None:
     """Write `data`, atomically."""
     with atomic_write(path) as temporary:
         temporary.write_bytes(data)
+
+
+def write_csv(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows, one or more, of the same columns as CSV, atomically."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def write_safetensors(

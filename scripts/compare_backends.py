@@ -5,7 +5,6 @@ losses.csv, comparison.md and comparison.png there. Exits with 1 where the first
 """
 
 import argparse
-import csv
 import json
 import os
 import subprocess
@@ -77,14 +76,17 @@ def run(backend: str, job: dict, scratch: Path) -> dict:
 
 def write(results: dict[str, dict], differences: np.ndarray, folder: Path) -> None:
     """Write the losses as CSV, Markdown and curves."""
-    from keras_resnext.files import figure
+    from keras_resnext.files import figure, markdown_table, write_csv
 
     losses = {backend: result["losses"] for backend, result in results.items()}
-    rows = list(zip(*losses.values(), differences, strict=True))
-    with open(folder / "losses.csv", "w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["step", *losses, "relative_difference"])
-        table.writerows([step, *row] for step, row in enumerate(rows, start=1))
+    header = ["step", *losses, "relative difference"]
+    steps = range(1, len(differences) + 1)
+    rows = list(zip(steps, *losses.values(), differences.tolist(), strict=True))
+    write_csv(folder / "losses.csv", [dict(zip(header, row, strict=True)) for row in rows])
+    first = (
+        (step, *(f"{loss:.6f}" for loss in row), f"{difference:.1e}")
+        for step, *row, difference in rows[:COMPARED_STEPS]
+    )
     versions = next(iter(results.values()))["versions"]
     accuracies = (f"{backend} {r['test_accuracy']:.2%}" for backend, r in results.items())
     lines = [
@@ -95,13 +97,8 @@ def write(results: dict[str, dict], differences: np.ndarray, folder: Path) -> No
         f"Largest relative difference of the first {COMPARED_STEPS} losses: "
         f"{differences[:COMPARED_STEPS].max():.2e} (bound {TOLERANCE:g}).",
         "",
-        f"| step | {' | '.join(losses)} | relative difference |",
-        "|---" * (2 + len(losses)) + "|",
+        markdown_table(header, first),
     ]
-    for step, row in enumerate(rows[:COMPARED_STEPS], start=1):
-        lines.append(
-            f"| {step} | {' | '.join(f'{loss:.6f}' for loss in row[:-1])} | {row[-1]:.1e} |"
-        )
     (folder / "comparison.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     picture = figure(figsize=(11, 4.2), layout="constrained")
     curves, difference = picture.subplots(1, 2)

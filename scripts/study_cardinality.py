@@ -10,7 +10,6 @@ depth, width or cardinality) and `shortcuts` (section 5.1: with and without them
 """
 
 import argparse
-import csv
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ import keras
 from keras_resnext import Architecture, models, training
 from keras_resnext.architecture import stage_blocks
 from keras_resnext.blocks import Block, batch_norm
-from keras_resnext.files import figure, markdown_table
+from keras_resnext.files import figure, markdown_table, write_csv, write_text
 from keras_resnext.publishing import costs
 
 SIZE, CLASSES = 32, 100
@@ -161,11 +160,8 @@ def report(chosen: argparse.Namespace) -> None:
     published = networks(chosen.families)
     rows = [row(network, published[network], found) for network, found in errors.items()]
     chosen.report_dir.mkdir(parents=True, exist_ok=True)
-    with open(chosen.report_dir / "results.csv", "w", newline="", encoding="utf-8") as output:
-        writer = csv.DictWriter(output, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    (chosen.report_dir / "results.md").write_text(as_table(rows), encoding="utf-8")
+    write_csv(chosen.report_dir / "results.csv", rows)
+    write_text(chosen.report_dir / "results.md", as_table(rows))
     print(as_table(rows))
     if "cardinality" in chosen.families:
         draw_errors(errors, chosen.report_dir / "cardinality.png")

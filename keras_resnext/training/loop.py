@@ -14,7 +14,7 @@ from keras_resnext import backend, data
 from keras_resnext.backend import Replicas
 from keras_resnext.checkpoint import open_checkpoint, write_checkpoint, write_config
 from keras_resnext.data import Dataset, SharedEvaluation
-from keras_resnext.files import write_json, write_text
+from keras_resnext.files import write_csv, write_json, write_text
 from keras_resnext.models import load_weights
 from keras_resnext.rematerialize import rematerialize, segments
 from keras_resnext.training import replicas as scale
@@ -128,7 +128,7 @@ def _fit(
         )
 
     def report(progress: Progress) -> None:
-        run.write_history(folder, progress.history)
+        write_csv(folder / "history.csv", progress.history)
         draw_curves({folder.resolve().name: progress.history}, folder / "curves.png")
 
     with Interruption(replicas) as interruption:

@@ -1,7 +1,6 @@
 """Run folders: how a run is kept, what it has left, and several runs side by side."""
 
 import csv
-import io
 import json
 import re
 import shutil
@@ -149,15 +148,6 @@ def settings_of(folder: Path) -> Settings:
         return Settings.from_file(path)
     except ValueError as error:
         raise RunError(str(error)) from error
-
-
-def write_history(folder: Path, history: Sequence[Row]) -> None:
-    """Write `history.csv`, one row per epoch."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    write_text(folder / "history.csv", text.getvalue())
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from statistics import median
 from time import perf_counter
 
 import numpy as np
-from turns import backend_environment, parser, print_title
+from turns import backend_environment, parser, title
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ SHAPES = (
     Shape("stage 1, grouped 1x1", 32, 256, 128, kernel=1),
     Shape("stage 4, grouped 1x1", 4, 2048, 1024, kernel=1),
 )
-HEADER = (
-    "| convolution | way | forward ms | forward + gradients ms | compile s |\n|---|---|---|---|---|"
-)
+HEADER = ("convolution", "way", "forward ms", "forward + gradients ms", "compile s")
 
 
 def _measure(batch_size: int, repeats: int) -> None:
-    """Print the rows of the active backend."""
-    rng = np.random.default_rng(0)
+    """Print the table of the active backend."""
+    from keras_resnext.files import markdown_table
+
+    rng, rows = np.random.default_rng(0), []
     for shape in SHAPES:
         x = rng.standard_normal((batch_size, shape.size, shape.size, shape.in_channels), np.float32)
         depth = shape.in_channels // shape.groups
@@ -55,8 +55,9 @@ def _measure(batch_size: int, repeats: int) -> None:
             forward, both = _compiled(convolve, x, kernel)
             forward_ms, _ = _time(forward, repeats)
             both_ms, compile_s = _time(both, repeats)
-            row = f"{shape.name} | {way} | {forward_ms:.1f} | {both_ms:.1f} | {compile_s:.1f}"
-            print(f"| {row} |", flush=True)
+            times = (f"{time:.1f}" for time in (forward_ms, both_ms, compile_s))
+            rows.append((shape.name, way, *times))
+    print(markdown_table(HEADER, rows), flush=True)
 
 
 def _ways(shape: Shape):
@@ -109,58 +110,32 @@ def _compiled(function: Callable, *arrays: np.ndarray) -> tuple[Callable, Callab
     """
     import keras
 
+    from keras_resnext import backend
+
     tensors = [keras.ops.convert_to_tensor(array) for array in arrays]
-    backend = keras.config.backend()
-    if backend == "tensorflow":
+    both = backend.native.outputs_and_gradients(function)
+    if backend.NAME == "tensorflow":
         import tensorflow as tf
 
-        @tf.function
-        def forward():
-            return function(*tensors)
+        function, both = tf.function(function), tf.function(both)
 
-        @tf.function
-        def both():
-            with tf.GradientTape() as tape:
-                tape.watch(tensors)
-                out = function(*tensors)
-            return tape.gradient(out, tensors, out)
-
-        def wait(*outputs):
-            for tensor in outputs:  # on a GPU, fetching one number waits for all
+        def wait(found):
+            for tensor in tf.nest.flatten(found):  # on a GPU, fetching one number waits for all
                 tensor[(0,) * len(tensor.shape)].numpy()
 
-        return lambda: wait(forward()), lambda: wait(*both())
-    if backend == "jax":
+    elif backend.NAME == "jax":
         import jax
 
-        def gradients(*tensors):
-            out, pull_back = jax.vjp(function, *tensors)
-            return pull_back(out)
+        function, wait = jax.jit(function), jax.block_until_ready
+    else:
+        import torch
 
-        forward_jit, both_jit = jax.jit(function), jax.jit(gradients)
-        return (
-            lambda: jax.block_until_ready(forward_jit(*tensors)),
-            lambda: jax.block_until_ready(both_jit(*tensors)),
-        )
-    import torch
+        def wait(found):
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
 
-    leaves = [tensor.detach().requires_grad_() for tensor in tensors]
-
-    def finish():
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-
-    def forward_torch():
-        with torch.no_grad():
-            function(*tensors)
-        finish()
-
-    def both_torch():
-        out = function(*leaves)
-        torch.autograd.grad(out, leaves, out.detach())
-        finish()
-
-    return forward_torch, both_torch
+    outputs = function(*tensors)
+    return lambda: wait(function(*tensors)), lambda: wait(both(outputs, *tensors))
 
 
 if __name__ == "__main__":
@@ -170,9 +145,9 @@ if __name__ == "__main__":
     options = parser(__doc__)
     options.add_argument("--repeats", type=int, default=5, help="calls per measurement")
     chosen = options.parse_args()
-    print_title(f"Single convolutions, batch {chosen.batch_size}, float32")
+    print(title(f"Single convolutions, batch {chosen.batch_size}, float32"))
     for backend in chosen.backends:
-        print(f"## {backend}\n\n{HEADER}", flush=True)
+        print(f"## {backend}\n", flush=True)
         command = [sys.executable, __file__, "--measure", chosen.batch_size, chosen.repeats]
         subprocess.run(
             [str(word) for word in command], env=backend_environment(backend), check=True

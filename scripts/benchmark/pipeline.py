@@ -12,9 +12,10 @@ from statistics import median
 from time import perf_counter
 
 import numpy as np
-from turns import parser, print_title
+from turns import parser, title
 
 from keras_resnext.data import Augmentation, Batches, load_dataset
+from keras_resnext.files import markdown_table
 from keras_resnext.preprocessing import MEAN, STD, Preprocessing
 
 AUGMENTATIONS = {
@@ -28,14 +29,12 @@ AUGMENTATIONS = {
 
 
 def measure_arrays(augmentations: Iterable[str], size: int, epochs: int) -> None:
-    """Print a row for each of some `AUGMENTATIONS`."""
-    print_title(f"Data pipeline, batch {size}")
-    dataset = load_dataset("demo")
+    """Print a table with a row for each of some `AUGMENTATIONS`."""
+    print(title(f"Data pipeline, batch {size}"))
+    dataset, rows = load_dataset("demo"), []
     cores = os.cpu_count() or 1
-    print(f"Images/s:\n\n| augmentation | one thread | {cores} threads | {cores} processes |")
-    print("|---|---|---|---|")
     for name in augmentations:
-        speeds = []
+        row = [name]
         for workers, use_multiprocessing in ((0, False), (cores, False), (cores, True)):
             batches = Batches(
                 dataset.train,
@@ -52,8 +51,10 @@ def measure_arrays(augmentations: Iterable[str], size: int, epochs: int) -> None
             for epoch in range(1, 1 + epochs):
                 batches.set_epoch(epoch)
                 _read(batches)
-            speeds.append(epochs * len(batches) * size / (perf_counter() - start))
-        print(f"| {name} | {' | '.join(f'{speed:,.0f}' for speed in speeds)} |", flush=True)
+            row.append(f"{epochs * len(batches) * size / (perf_counter() - start):,.0f}")
+        rows.append(row)
+    header = ["augmentation", "one thread", f"{cores} threads", f"{cores} processes"]
+    print(f"Images/s:\n\n{markdown_table(header, rows)}")
 
 
 def _read(batches: Batches) -> None:
@@ -84,7 +85,7 @@ def measure_files(folder: Path, size: int, rounds: int) -> None:
     import torch
 
     cores = os.cpu_count() or 1
-    print_title(f"Decoding, RandomResizedCrop to 224, flip, normalization: batch {size}")
+    print(title(f"Decoding, RandomResizedCrop to 224, flip, normalization: batch {size}"))
     dataset = load_dataset("folder", folder, Preprocessing())
     ours = Batches(
         dataset.train,
@@ -117,13 +118,13 @@ def measure_files(folder: Path, size: int, rounds: int) -> None:
             if round:
                 speeds[name].append(count / (perf_counter() - start))
         ours.set_epoch(round + 1)
-    print(f"Load average {os.getloadavg()[0]:.1f}.\n\n| pipeline | images/s | torchvision = 1 |")
-    print("|---" * 3 + "|")
-    peer = next(iter(speeds.values()))
+    peer, rows = next(iter(speeds.values())), []
     for name, own in speeds.items():
         ratios = [a / b for a, b in zip(own, peer, strict=True)]
         spread = f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-        print(f"| {name} | {median(own):,.0f} | {spread} |")
+        rows.append((name, f"{median(own):,.0f}", spread))
+    found = markdown_table(("pipeline", "images/s", "torchvision = 1"), rows)
+    print(f"Load average {os.getloadavg()[0]:.1f}.\n\n{found}")
 
 
 if __name__ == "__main__":

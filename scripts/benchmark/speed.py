@@ -8,7 +8,6 @@ turns as always. `"keras_resnext, packed"` computes all grouped convolutions by 
 """
 
 import argparse
-import csv
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from turns import BACKENDS, LOWERINGS, Contestant, Task, race, title
+
+from keras_resnext.files import figure, markdown_table, write_csv
 
 BATCH_SIZES = {"resnext50_32x4d": (32,), "resnext20_8x8d": (32, 128)}
 PYTORCH = ("PyTorch", "PyTorch, compiled")
@@ -81,32 +82,20 @@ def table(rows: list[dict[str, Any]]) -> str:
     """Return the rows of one race as Markdown."""
     first = rows[0]
     what = {"train": "Training step", "infer": "Inference"}[first["what"]]
-    lines = [
-        f"## {what}: {first['model']}, {first['image_size']}x{first['image_size']} pixels, "
-        f"batch {first['batch_size']}, {first['precision']}",
-        "",
-        "| " + " | ".join(COLUMNS.values()) + " |",
-        "|---" * len(COLUMNS) + "|",
-    ]
+    cells = []
     for row in rows:
         spread = f"{row['slowest_round']:.2f} to {row['fastest_round']:.2f}"
-        shown = {**row, "relative_speed": f"{row['relative_speed']:.2f} ({spread})"}
-        lines.append("| " + " | ".join(str(shown[name]) for name in COLUMNS) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def write(rows: list[dict[str, Any]], path: Path) -> None:
-    """Write all rows as CSV."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        shown = row | {"relative_speed": f"{row['relative_speed']:.2f} ({spread})"}
+        cells.append([shown[name] for name in COLUMNS])
+    return (
+        f"## {what}: {first['model']}, {first['image_size']}x{first['image_size']} pixels, "
+        f"batch {first['batch_size']}, {first['precision']}\n\n"
+        f"{markdown_table(list(COLUMNS.values()), cells)}\n"
+    )
 
 
 def draw(races: list[list[dict[str, Any]]], path: Path) -> None:
     """Draw each race as bars, ours blue: speed relative to the first, and the range of rounds."""
-    from keras_resnext.files import figure
-
     count = sum(map(len, races)) + len(races)
     drawing = figure(figsize=(8, 0.24 * count + 0.6), layout="constrained")
     axes = drawing.subplots()
@@ -168,5 +157,5 @@ if __name__ == "__main__":
         if folder := chosen.output_dir:  # after each, since a run may be cut short
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "speed.md").write_text(text, encoding="utf-8")
-            write([row for rows in found for row in rows], folder / "speed.csv")
+            write_csv(folder / "speed.csv", [row for rows in found for row in rows])
             draw(found, folder / "speed.png")

@@ -166,8 +166,3 @@ def title(text: str) -> str:
         f"{os.cpu_count()} cores, {platform.platform()}; Python {platform.python_version()}, "
         f"{packages}\n"
     )
-
-
-def print_title(text: str) -> None:
-    """Print it before what is measured."""
-    print(title(text), flush=True)

@@ -2,8 +2,9 @@ import re
 
 import pytest
 
+from keras_resnext.files import write_csv
 from keras_resnext.training import RunError, compare_runs, read_run
-from keras_resnext.training.run import held, write_history
+from keras_resnext.training.run import held
 from tests.training.tiny import SETTINGS
 
 
@@ -27,7 +28,7 @@ def leave(folder, settings=SETTINGS, accuracies=(0.25, 0.5), backends=("jax", "j
         for epoch, (accuracy, backend) in enumerate(zip(accuracies, backends, strict=False), 1)
     ]
     if history:
-        write_history(folder, history)
+        write_csv(folder / "history.csv", history)
     return folder
 
 
