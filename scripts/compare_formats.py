@@ -10,10 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from keras_resnext import evaluate, export, open_checkpoint
+from keras_resnext.backend import BACKENDS
 from keras_resnext.data import Dataset, load_dataset
 from keras_resnext.files import markdown_table, write_text
 
-BACKENDS = ("tensorflow", "jax", "torch")
 FORMATS = ("saved_model", "onnx", "litert", "openvino", "onnx-int8", "litert-int8")
 Row = tuple[str, int | None, float, float]  # what, bytes, top-1, top-5
 

@@ -217,10 +217,14 @@ def augment(
     if augmentation.needs_pixels:
         # Torchvision's reference crops before the policy, too.
         pixels = shift(pixels, padding, draws.tops, draws.lefts, color)
-        if augmentation.policy == "trivialaugment":
-            pixels = trivial.transform(pixels, draws.operations, draws.magnitudes, color)
-        if augmentation.rotation_degrees:
-            pixels = trivial.rotate(pixels, draws.degrees, color)
+        rgb = tuple(color.tolist())
+
+        def change(image: "PILImage", i: int) -> "PILImage":
+            name = trivial.NAMES[draws.operations[i]]  # without a policy "Identity"
+            image = trivial.transform_one(image, name, draws.magnitudes[i], rgb)
+            return image.rotate(float(draws.degrees[i]), fillcolor=rgb)
+
+        pixels = trivial.each(pixels, change)
     result = normalize(pixels, mean, std, out)
     if padding and not augmentation.needs_pixels:
         fill = normalize(color[None], mean, std)[0] if black else np.zeros(3, np.float32)

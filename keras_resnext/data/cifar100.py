@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import keras
 import numpy as np
@@ -85,7 +84,9 @@ def read_official(path: Path) -> Source:
         raise DatasetError(f"data_dir: {path} lacks {', '.join(missing)} of {NAME}. {ADVICE}")
     keys = b"data", b"fine_labels", b"coarse_labels"
     try:
-        *arrays, meta = (load_arrays(contents[name]) for name in FILES)
+        *arrays, meta = (
+            _ArrayUnpickler(io.BytesIO(contents[name]), encoding="bytes").load() for name in FILES
+        )
         train, test = (_split(*(part[key] for key in keys)) for part in arrays)
         names = (meta[key] for key in (b"fine_label_names", b"coarse_label_names"))
         classes, superclasses = (tuple(name.decode() for name in each) for each in names)
@@ -140,15 +141,12 @@ _ALLOWED = {
 
 
 class _ArrayUnpickler(pickle.Unpickler):
+    """Makes plain values and NumPy arrays; anything else is a pickle.UnpicklingError."""
+
     def find_class(self, module, name):
         if (module, name) not in _ALLOWED:
             raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a data file")
         return _ALLOWED[module, name]
-
-
-def load_arrays(content: bytes) -> Any:
-    """Unpickle plain values and NumPy arrays; anything else is a pickle.UnpicklingError."""
-    return _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
 
 
 def read_tfds() -> Source:

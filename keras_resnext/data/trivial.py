@@ -1,4 +1,4 @@
-"""TrivialAugment Wide: one operation of random strength per image; and rotation. Both by Pillow."""
+"""TrivialAugment Wide, by Pillow: one operation of random strength per image."""
 
 import math
 from collections.abc import Callable
@@ -45,21 +45,6 @@ def draw_operations(count: int, rng: np.random.Generator) -> tuple[np.ndarray, n
     magnitudes = first + (last - first) * rng.integers(STEPS, size=count, endpoint=True) / STEPS
     signs = 1 - 2 * signed * rng.integers(2, size=count)
     return operations, signs * magnitudes
-
-
-def transform(
-    images: np.ndarray, operations: np.ndarray, magnitudes: np.ndarray, fill: np.ndarray
-) -> np.ndarray:
-    """Apply to each image its own operation, as `draw_operations` gives them."""
-    color = tuple(fill.tolist())
-    names = [NAMES[operation] for operation in operations]
-    return each(images, lambda image, i: transform_one(image, names[i], magnitudes[i], color))
-
-
-def rotate(images: np.ndarray, degrees: np.ndarray, fill: np.ndarray) -> np.ndarray:
-    """Rotate each image about its center, as torchvision's RandomRotation does by default."""
-    color = tuple(fill.tolist())
-    return each(images, lambda image, i: image.rotate(float(degrees[i]), fillcolor=color))
 
 
 def each(images: np.ndarray, function: Callable[["PILImage", int], "PILImage"]) -> np.ndarray:
