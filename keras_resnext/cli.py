@@ -198,8 +198,8 @@ class Predict(OfImages):
             raise ValueError(f"--plot: must be NAME.png, got {self.plot.name}")
         for option, value in (("--json", self.json), ("--plot", self.plot)):
             if value not in (None, "-"):
-                if Path(value).is_dir():
-                    raise ValueError(f"{option}: expected a file, got the folder {value}")
+                if Path(value).exists() and not Path(value).is_file():
+                    raise ValueError(f"{option}: {value} is there, and no regular file")
                 make_folder(Path(value).parent)
         paths = find_images(self.images)
         predictions: list[inference.Prediction] = []

@@ -37,6 +37,8 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         OSError: the file cannot be written; `path` is unchanged.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():  # a pipe, or /dev/null, would be replaced by a file
+        raise OSError(f"cannot write {path}: it is there, and no regular file")
     temporary = unfinished(path)
     try:
         try:

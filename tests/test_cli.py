@@ -123,7 +123,7 @@ def test_an_error_is_one_line_that_names_the_input(folder, capsys, words, said):
         ("evaluate runs/quickstart --output-dir", "settings.toml/x", "settings.toml/x: Not a dir"),
         ("explain runs/quickstart runs/quickstart/examples --output-dir", "settings.toml", "cannot"),
         ("predict runs/quickstart runs/quickstart/examples --json", "settings.toml/x", "cannot"),
-        ("predict runs/quickstart runs/quickstart/examples --json", "examples", "--json: expected"),
+        ("predict runs/quickstart runs/quickstart/examples --json", "examples", "no regular file"),
     ],
 )
 def test_what_cannot_be_written_is_found_before_the_work(

@@ -68,6 +68,11 @@ def test_leaves_the_old_file_where_writing_fails(tmp_path):
 def test_says_what_cannot_be_written_and_why(tmp_path):
     with pytest.raises(OSError, match=r"cannot write .*no/a\.txt: No such file or directory"):
         write_text(tmp_path / "no/a.txt", "x")
+    os.mkfifo(tmp_path / "pipe")  # such as /dev/stdout, which root could replace by a file
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(OSError, match=rf"cannot write {path}: .* no regular file"):
+            write_text(path, "x")
+    assert stat.S_ISFIFO(os.stat(tmp_path / "pipe").st_mode)
 
 
 def test_a_folder_on_a_read_only_file_system_is_refused(tmp_path, monkeypatch):
