@@ -121,7 +121,7 @@ def test_an_error_is_one_line_that_names_the_input(folder, capsys, words, said):
     ("words", "place", "said"),
     [
         ("evaluate runs/quickstart --output-dir", "settings.toml/x", "settings.toml/x: Not a dir"),
-        ("explain runs/quickstart runs/quickstart/examples --output-dir", "settings.toml", "cannot"),
+        ("explain runs/quickstart runs/quickstart/examples --output-dir", "results.json", "cannot"),
         ("predict runs/quickstart runs/quickstart/examples --json", "settings.toml/x", "cannot"),
         ("predict runs/quickstart runs/quickstart/examples --json", "examples", "no regular file"),
     ],

@@ -65,9 +65,12 @@ def load_dataset(
             raise ValueError(f"data_dir: 'demo' is synthetic and reads none, got {data_dir!r}")
         return load_demo()
     if data_dir is None:
-        raise ValueError(f"data_dir: {name!r} reads image files; expected their folder")
+        raise ValueError(f"data_dir: {name!r} reads image files; give their folder (--data-dir)")
     if preprocessing is None:
-        raise ValueError(f"preprocessing: expected how to resize, whole_image(224) for {name!r}")
+        raise ValueError(
+            f"preprocessing: expected how to resize, whole_image(224) for {name!r}; of a run, name "
+            "the folder instead of a file, and it is known"
+        )
     if name == "imagenet":
         return load_imagenet(data_dir, preprocessing, class_names)
     return load_image_folder(data_dir, preprocessing)

@@ -76,7 +76,7 @@ def find_images(names: Sequence[str | os.PathLike]) -> list[Path]:
     Raises:
         ValueError: nothing is there by one of the names, or it is a URL.
     """
-    if not names:
+    if not names or "" in names:  # which would be the working directory
         raise ValueError("images: expected a file, folder or pattern, got none")
     found = [path for name in names for path in _find(os.fspath(name))]
     return list(dict.fromkeys(found))
