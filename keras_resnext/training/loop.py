@@ -50,9 +50,9 @@ def train(settings: Settings, folder: Path, options: RunOptions) -> dict:
         What `results.json` holds.
 
     Raises:
-        RunError: the folder belongs to another run, cannot be written to, or there is nothing to
-            resume.
+        RunError: the folder belongs to another run, or there is nothing to resume.
         BlockingIOError: another process trains in the folder.
+        OSError: the folder cannot be written to.
         ValueError: settings, weights and data do not fit (DatasetError among them).
         ConnectionError: the initial weights cannot be downloaded.
         Interrupted: a signal came; a checkpoint has been saved.

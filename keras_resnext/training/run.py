@@ -123,10 +123,7 @@ def check(folder: Path, settings: Settings, resume: bool) -> Settings | None:
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Hold a run's folder for this process; a folder that got nothing is removed again."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"--output-dir: cannot make {folder}: {error.strerror}") from error
+    make_folder(folder)
     with locked(folder, f"the run {folder.name}"):
         try:
             yield

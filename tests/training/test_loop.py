@@ -288,8 +288,8 @@ class TestRefusals:
 
     def test_a_folder_that_cannot_be_made(self, tmp_path):
         (tmp_path / "file").write_text("")
-        message = "--output-dir: cannot make"
-        self.refused(RunError, message, SETTINGS, tmp_path / "file/run", RunOptions())
+        message = "cannot write to .*file/run: Not a directory"
+        self.refused(OSError, message, SETTINGS, tmp_path / "file/run", RunOptions())
 
     def test_no_gpu(self, tmp_path, monkeypatch):
         monkeypatch.setattr(backend.native, "accelerators", tuple)
