@@ -42,7 +42,7 @@ T = TypeVar("T")
 class OfCheckpoint:
     """A trained network."""
 
-    checkpoint: str
+    checkpoint: Annotated[str, arg(metavar="CHECKPOINT")]
     """A name that `keras-resnext presets` lists, hf://OWNER/NAME, a run's folder or another in
     timm's layout, or a file: .safetensors, .weights.h5, .keras or .pth."""
     which: Literal["best", "last"] = "best"
@@ -85,7 +85,7 @@ class DataOptions:
 class OfImages(OfCheckpoint):
     """A trained network and images."""
 
-    images: tuple[str, ...]
+    images: Annotated[tuple[str, ...], arg(metavar="IMAGE ...", help_behavior_hint="")]
     """Image files, folders of images, or patterns such as 'photos/**/*.jpg'."""
     batch_size: Count = 32
     """Images at a time."""
@@ -298,7 +298,7 @@ class Export(OfCheckpoint):
 class Convert(OfCheckpoint):
     """Convert weights between Keras and PyTorch's libraries; reads them back and compares."""
 
-    target: Path
+    target: Annotated[Path, arg(metavar="TARGET")]
     """NAME.safetensors or NAME.pth (a state dict), NAME.weights.h5 or NAME.keras, or a folder in
     timm's layout."""
     naming: Literal[LIBRARIES] = LIBRARIES[0]  # type: ignore[valid-type]
@@ -317,8 +317,8 @@ class Convert(OfCheckpoint):
 class Push(OfCheckpoint):
     """Publish a checkpoint on the Hugging Face Hub, with a model card; timm loads it too."""
 
-    repo_id: str
-    """OWNER/NAME."""
+    repo_id: Annotated[str, arg(metavar="OWNER/NAME")]
+    """Repository to publish in."""
     private: bool = False
     """Make a new repository private."""
 
@@ -334,7 +334,7 @@ class Compare:
     Prints the tables and writes comparison.md and comparison.png.
     """
 
-    runs: tuple[Path, ...]
+    runs: Annotated[tuple[Path, ...], arg(metavar="RUN ...", help_behavior_hint="")]
     """Folders of two or more runs, finished or not."""
     output_dir: Path = Path("runs/comparison")
     """Where to write."""

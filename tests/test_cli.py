@@ -152,6 +152,8 @@ def test_help_has_headings_for_people_and_explains_each_option(name, capsys):
         cli.main([name, "--help"])
     assert stop.value.code == 0
     text = re.sub(r"\x1b\[\d*m", "", capsys.readouterr().out)
+    positional = re.sub(r"\[.*?\]", "", text.splitlines()[0])
+    assert not {"STR", "PATH"} & {*positional.split()}  # but CHECKPOINT, for instance
     headings = re.findall(r"^(?:╭─)? (\S+ options|options) ", text, re.M)
     assert headings
     assert not any("." in heading or "settings" in heading for heading in headings)
