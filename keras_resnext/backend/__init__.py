@@ -46,7 +46,7 @@ import platform
 import re
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -171,14 +171,11 @@ def device() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of those of `PACKAGES` that are installed."""
-    return {package: found for package in PACKAGES if (found := _version(package))}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+    found = {}
+    for package in PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
 
 
 def environment() -> dict:

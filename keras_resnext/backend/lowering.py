@@ -4,6 +4,7 @@ The ways that the backends lack are built from `keras.ops` and the backend's den
 `TABLE` holds the measured choice (`python scripts/benchmark/layers.py`).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -57,17 +58,7 @@ def native(x, kernel, geometry: Geometry):
     return backend.native.convolution(x, kernel, geometry)
 
 
-def split(x, kernel, geometry: Geometry):
-    """One dense convolution per group."""
-    return packed(x, kernel, geometry, width=1)
-
-
-def dense(x, kernel, geometry: Geometry):
-    """One dense convolution whose kernel is block-diagonal over all groups."""
-    return packed(x, kernel, geometry, width=geometry.in_channels)
-
-
-def packed(x, kernel, geometry: Geometry, width: int = PACKED_WIDTH):
+def packed(x, kernel, geometry: Geometry, width: float = PACKED_WIDTH):
     """Dense convolutions over pieces of at least `width` channels, several groups per piece.
 
     Groups of a few channels are too narrow for a CPU's dense convolution. Side by side under a
@@ -124,8 +115,8 @@ WAYS: dict[str, Callable] = {
     "native": native,
     "matmul": matmul,
     "packed": packed,
-    "split": split,
-    "dense": dense,
+    "split": partial(packed, width=1),  # one dense convolution per group
+    "dense": partial(packed, width=math.inf),  # a single one
 }
 LOWERINGS = ("auto", *WAYS)
 

@@ -115,9 +115,9 @@ class _MeanOfProcesses(torch.autograd.Function):
 
 
 def _mean_of_processes(tensor):
-    total = tensor.clone(memory_format=torch.contiguous_format)
-    dist.all_reduce(total)  # gloo knows no mean
-    return total / dist.get_world_size()
+    mean = tensor.clone(memory_format=torch.contiguous_format)
+    _take_the_mean(mean)
+    return mean
 
 
 def run_lean(model: keras.Model) -> None:
@@ -309,7 +309,8 @@ def synchronize(model: keras.Model) -> None:
         return
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
-    _in_buckets(_values(model.variables + model.optimizer.variables), _take_the_chiefs)
+    values = _values(model.variables + model.optimizer.variables)
+    _in_buckets(values, lambda tensor: dist.broadcast(tensor, 0))
     apply = model.optimizer.apply
 
     def apply_mean(gradients, variables=None):
@@ -322,10 +323,6 @@ def synchronize(model: keras.Model) -> None:
 
 def _values(variables: Iterable) -> Iterator[torch.Tensor]:
     return (variable.value.detach() for variable in variables)
-
-
-def _take_the_chiefs(tensor):
-    dist.broadcast(tensor, 0)
 
 
 def _take_the_mean(tensor):
