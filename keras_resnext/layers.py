@@ -86,7 +86,8 @@ class BatchNorm(keras.layers.BatchNormalization):
       statistics of the whole batch, as on one device. Keras has that argument for TensorFlow only,
       and under JAX always synchronizes.
 
-    With a mask, renormalization, or without `scale` or `center`, it trains as Keras' layer does.
+    With a mask, renormalization, another `axis`, or without `scale` or `center`, it trains as
+    Keras' layer does.
 
     Args:
         *args: as for `keras.layers.BatchNormalization`: `axis`, `momentum`, `epsilon`, ...
@@ -100,7 +101,7 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     def call(self, inputs, training=None, mask=None):
         """Normalize (batch, height, width, channels), or channels first where `axis=1`."""
-        plain = self.scale and self.center and not self.renorm
+        plain = self.scale and self.center and not self.renorm and self.axis % 4 in (1, 3)
         learns = training and self.trainable
         normalize = backend.native.batch_normalize if learns else backend.native.normalize
         if not (normalize and plain and mask is None and len(inputs.shape) == 4):

@@ -102,7 +102,7 @@ class TestGroupedConv2D:
 
 
 class TestBatchNorm:
-    @pytest.mark.parametrize("axis", [-1, 1])
+    @pytest.mark.parametrize("axis", [-1, 1, 2])
     def test_equals_kerass_layer_forward_and_backward(self, axis):
         """In training; of NumPy's float64, too, which every layer takes."""
         x, cotangent = image(4, 5, 6, 3) * 2 + 1, image(4, 5, 6, 3)
@@ -133,6 +133,15 @@ class TestBatchNorm:
         mean, variance = layer.get_weights()[2:]
         np.testing.assert_allclose(mean, 0.1 * x.mean(others), rtol=1e-5)
         np.testing.assert_allclose(variance, 0.9 + 0.1 * x.var(others, ddof=1), rtol=1e-5)
+
+    def test_one_value_per_channel(self):
+        """Such as an epoch's last image, halved to one pixel; PyTorch itself refuses it."""
+        x, layer = image(1, 1, 1, 3), BatchNorm(momentum=0.9)
+        out = layer(x, training=True)
+        np.testing.assert_allclose(ops.convert_to_numpy(out), np.zeros((1, 1, 1, 3)), atol=1e-5)
+        _, _, mean, variance = layer.get_weights()
+        np.testing.assert_allclose(mean, 0.1 * x.ravel(), rtol=1e-5)
+        np.testing.assert_allclose(variance, [0.9] * 3, rtol=1e-5)
 
     def test_synchronized_survives_a_round_trip_and_changes_nothing_on_one_device(self):
         """On several devices it is tested with training."""
