@@ -104,10 +104,8 @@ def _of_file(path: Path) -> Checkpoint:
 
 
 def _of_weights(weights: LayerWeights, source: Path, **known: Any) -> Checkpoint:
-    architecture = weights.architecture()
-    assert architecture is not None  # or reading would have failed
     return Checkpoint(
-        architecture=architecture,
+        architecture=weights.architecture,
         classes=weights.classes,
         channels=weights.channels,
         source=str(source),

@@ -215,9 +215,15 @@ def load_weights(
             raise ValueError(f'they are of a network with shortcut="{weights.shortcut}"')
         assign(arrays, core, optional=[HEAD] if any_head else [])
     except ValueError as error:
-        found = weights.architecture()
-        told = f" They are those of {found}." if found else ""
-        raise ValueError(f"weights: {source} does not fit {model.name}: {error}.{told}") from None
+        raise ValueError(
+            f"weights: {source} does not fit {model.name}: {error}. They are those of "
+            f"{weights.architecture}."
+        ) from None
+
+
+def _model_name(name: str) -> str:
+    """The part of a checkpoint's name before the first dot, in characters that TensorFlow takes."""
+    return re.sub(r"[^A-Za-z0-9]+", "_", name.split(".")[0]).strip("_") or "resnext"
 
 
 def _find(weights, architecture) -> Checkpoint | None:

@@ -234,20 +234,11 @@ def _read_keras(path: Path) -> LayerWeights:
     The model is not rebuilt, so nothing in its configuration matters.
     """
     with _opened(path) as file:
-        layers: dict[str, list[np.ndarray]] = {}
-        strange = []
-        for name, arrays in _layers(path, file):
-            if not OURS.match(name):
-                strange += [name] if arrays else []
-                continue
-            if arrays and layers.get(name):
-                raise ValueError(f"{path} holds more than one layer {name!r}; expected one ResNeXt")
-            layers.setdefault(name, arrays)
-    weights = LayerWeights.of_layers(layers)
-    if weights.architecture() is None:
-        told = f"; its layers are {few(map(escape, strange))}" if strange else ""
-        raise ValueError(f"{path} holds no ResNeXt of keras_resnext{told}")
-    if strange:
+        if "layer_names" in file.attrs or "model_weights" in file:
+            raise ValueError(f"{path} is an .h5 as Keras 2 had it; save the model as NAME.keras")
+        layers = list(_layers(path, file))
+    weights = LayerWeights.of_layers(layers, str(path))
+    if strange := [name for name, arrays in layers if arrays and not OURS.match(name)]:
         others = few(map(escape, strange))
         logger.warning("%s: left out %s, which a ResNeXt does not have", path, others)
     return weights
@@ -311,7 +302,7 @@ def _layers(path: Path, group: h5py.Group) -> Iterator[tuple[str, list[np.ndarra
 
 def _array(path: Path, dataset: h5py.Dataset) -> np.ndarray:
     array = np.asarray(dataset)
-    if dataset.attrs.get("dtype") == "bfloat16":
+    if array.dtype == "V2":  # as Keras writes it
         import ml_dtypes
 
         array = array.view(ml_dtypes.bfloat16)

@@ -2,71 +2,134 @@
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_resnext.architecture import STEMS, Architecture
 from keras_resnext.blocks import STEM_CHANNELS, kernel_shapes
+from keras_resnext.features import join_branches
+from keras_resnext.files import escape, few
 from keras_resnext.preprocessing import Preprocessing
 
 HEAD = "predictions"
 OURS = re.compile(rf"stem_|stage\d+_block\d+_|{HEAD}$")
 """Names of the layers of a ResNeXt; others in a model are its user's."""
+Shapes = dict[tuple[str, int], tuple[int, ...]]  # by layer and index of the tensor in it
 _LAST_CONV = re.compile(r"stage(?P<stage>\d+)_block\d+_conv3")
 logger = logging.getLogger("keras_resnext")
 _announced: set[str] = set()  # checkpoints whose license was told
 
 
+class MisfitError(ValueError):
+    """Tensors that no ResNeXt has so.
+
+    Attributes:
+        expected: by layer and index in it, the shape in the nearest network: None where it has no
+            such tensor, () where no network is near.
+    """
+
+    def __init__(self, found: Shapes, expected: dict[tuple[str, int], Any]):
+        texts = (
+            misfit(f"{layer}/{index}", found.get((layer, index)), shape)
+            for (layer, index), shape in expected.items()
+        )
+        super().__init__(few(texts))
+        self.expected = expected
+
+
+def misfit(name: str, found: tuple[int, ...] | None, expected: tuple[int, ...] | None) -> str:
+    """Say in words what shape a tensor has, and what `MisfitError` expects."""
+    wanted = "" if expected == () else f", expected {expected or 'none'}"
+    return f"{escape(name)} {'is missing' if found is None else found}{wanted}"
+
+
 @dataclass(frozen=True)
 class LayerWeights:
-    """Weights by the names and in the layout of our layers.
+    """Weights of a ResNeXt by the names and in the layout of our layers.
 
     Attributes:
         arrays: the weights of each layer, blocks in form (c), in the order of
-            `keras.Layer.get_weights`.
+            `keras.Layer.get_weights`. A classifier without bias gets one of zeros.
         shortcut: `"projection"` or `"average_pool"`, which the weights themselves do not tell.
+        architecture: the network that the shapes belong to.
+
+    Raises:
+        MisfitError: they belong to none.
     """
 
     arrays: dict[str, list[np.ndarray]]
     shortcut: str = "projection"
+    architecture: Architecture = field(init=False)
+
+    def __post_init__(self):
+        if len(head := self.arrays.get(HEAD, [])) == 1:
+            self.arrays[HEAD] = [*head, np.zeros(head[0].shape[-1:], head[0].dtype)]
+        found = {
+            (layer, index): array.shape
+            for layer, arrays in self.arrays.items()
+            for index, array in enumerate(arrays)
+        }
+        misfits: dict[tuple[str, int], Any]
+        try:
+            architecture = self._nearest()
+            wanted = self._shapes(architecture)
+        except KeyError as error:
+            misfits = {(error.args[0], 0): ()}
+        except (IndexError, ValueError, ZeroDivisionError):
+            flat = (key for key, shape in found.items() if "_conv" in key[0] and len(shape) != 4)
+            misfits = {next(flat, ("stage1_block1_conv2", 0)): ()}
+        else:
+            differ = (key for key in wanted | found if wanted.get(key) != found.get(key))
+            misfits = {key: wanted.get(key) for key in differ}
+        if misfits:
+            raise MisfitError(found, misfits)
+        object.__setattr__(self, "architecture", architecture)
 
     @classmethod
-    def of_layers(cls, layers: dict[str, list[np.ndarray]]) -> "LayerWeights":
-        """From the weights of a network's layers, its blocks in any form; others are left out.
+    def of_layers(cls, layers: Iterable[tuple[str, list[np.ndarray]]], what: str) -> "LayerWeights":
+        """From the names and weights of layers, the blocks in any form; others are left out.
 
         Layers without weights are needed, too: they tell the kind of shortcut.
-        """
-        from keras_resnext.features import join_branches
 
-        ours = {name: arrays for name, arrays in layers.items() if OURS.match(name)}
+        Raises:
+            ValueError: there is no ResNeXt in `what`, or more than one; the message names tensors.
+        """
+        ours: dict[str, list[np.ndarray]] = {}
+        others = []
+        for name, arrays in layers:
+            if not OURS.match(name):
+                others += [name] if arrays else []
+            elif arrays and ours.get(name):
+                raise ValueError(f"{what} holds more than one layer {name!r}; expected one ResNeXt")
+            else:
+                ours[name] = ours.get(name) or arrays
         pooled = any(name.endswith("_shortcut_pool") for name in ours)
-        arrays = join_branches(ours)
-        widths = [weights[0].shape[-1] for name, weights in arrays.items() if "_conv3" in name]
-        if HEAD in arrays and arrays[HEAD][0].shape[:1] != (max(widths, default=0),):
-            del arrays[HEAD]  # the user's own, behind other layers
-        return cls(arrays, "average_pool" if pooled else "projection")
+        try:
+            whole = join_branches(ours)
+            widths = [weights[0].shape[-1:] for name, weights in whole.items() if "_conv3" in name]
+            if HEAD in whole and whole[HEAD][0].shape[:1] != max(widths, default=None):
+                del whole[HEAD]  # the user's own, behind other layers
+            return cls(whole, "average_pool" if pooled else "projection")
+        except ValueError as error:
+            told = f"; its layers are {few(map(escape, others))}" if others else ""
+            raise ValueError(f"{what} holds no ResNeXt of keras_resnext: {error}{told}") from None
 
     @classmethod
     def of_model(cls, model: keras.Model) -> "LayerWeights":
-        """From a `ResNeXt`, or a model that was built on one; nested models are searched too.
+        """From a `ResNeXt`, or a model that was built on one, however deep it is nested.
 
         Raises:
             ValueError: there is no ResNeXt in it, or more than one.
         """
-        layers: dict[str, list[np.ndarray]] = {}
-        for layer in _flat(model):
-            if OURS.match(layer.name):
-                if layer.name in layers:
-                    raise ValueError(f"model {model.name!r} holds more than one {layer.name!r}")
-                layers[layer.name] = layer.get_weights()
-        weights = cls.of_layers(layers)
-        if weights.architecture() is None:
-            raise ValueError(f"model {model.name!r} holds no ResNeXt of keras_resnext")
-        return weights
+        layers = model._flatten_layers(include_self=False)
+        parts = (layer for layer in layers if not isinstance(layer, keras.Model))
+        named = ((layer.name, layer.get_weights()) for layer in parts)
+        return cls.of_layers(named, f"model {model.name!r}")
 
     @property
     def classes(self) -> int | None:
@@ -79,15 +142,7 @@ class LayerWeights:
         stem = "stem_conv" if "stem_conv" in self.arrays else "stem_conv1"
         return self.arrays[stem][0].shape[-2]
 
-    def architecture(self) -> Architecture | None:
-        """The network that the shapes belong to; None if they belong to none."""
-        try:
-            found = self.nearest_architecture()
-        except (LookupError, ValueError, ZeroDivisionError):
-            return None
-        return None if self.misfits(found) else found
-
-    def nearest_architecture(self) -> Architecture:
+    def _nearest(self) -> Architecture:
         """The network that the first block is of; a KeyError names a layer that is missing."""
         numbers = [match for name in self.arrays if (match := _LAST_CONV.fullmatch(name))]
         stages = [int(match["stage"]) for match in numbers]
@@ -113,27 +168,21 @@ class LayerWeights:
         found = tuple((shape[0], shape[-1]) for shape in sizes)
         return next((stem for stem, sizes in STEMS.items() if sizes == found), "cifar")
 
-    def misfits(self, architecture: Architecture) -> dict[str, tuple[int, ...]]:
-        """Layers that a network has otherwise or not at all, with the shape of its kernel.
-
-        That is () for layers that it does not have.
-        """
-        wanted = kernel_shapes(architecture, self.channels)
-        if HEAD in self.arrays:
-            last = [shape for layer, shape in wanted.items() if layer.endswith("_conv3")][-1]
-            wanted[HEAD] = (last[-1], self.arrays[HEAD][0].shape[-1])
-        shapes: dict[str, list[tuple[int, ...]]] = {}
-        for layer, kernel in wanted.items():
-            has_bias = layer == HEAD or "_se_" in layer
-            shapes[layer] = [kernel, kernel[-1:]] if has_bias else [kernel]
-            if not has_bias:
-                shapes[layer.replace("_conv", "_bn")] = [kernel[-1:]] * 4
-        found = {layer: [array.shape for array in arrays] for layer, arrays in self.arrays.items()}
-        return {
-            layer: next(iter(shapes.get(layer, ())), ())
-            for layer in shapes | found
-            if shapes.get(layer) != found.get(layer)
-        }
+    def _shapes(self, architecture: Architecture) -> Shapes:
+        """Shapes of all tensors of a network for as many channels and classes as these."""
+        kernels = kernel_shapes(architecture, self.channels)
+        if self.classes is not None:
+            last = [shape for layer, shape in kernels.items() if layer.endswith("_conv3")][-1]
+            kernels[HEAD] = (last[-1], self.classes)
+        shapes: Shapes = {}
+        for layer, kernel in kernels.items():
+            shapes[layer, 0] = kernel
+            if layer == HEAD or "_se_" in layer:
+                shapes[layer, 1] = kernel[-1:]
+            else:
+                norm = layer.replace("_conv", "_bn")
+                shapes |= {(norm, index): kernel[-1:] for index in range(4)}
+        return shapes
 
 
 @dataclass(frozen=True)
@@ -180,18 +229,10 @@ class Checkpoint:
             _announced.add(self.name)
             logger.warning("%s: %s forbids commercial use", self.name, self.license)
         weights = self.read()
-        found, classes = weights.architecture(), weights.classes
+        found, classes = weights.architecture, weights.classes
         if (found, classes) != (self.architecture, self.classes):
             raise ValueError(
                 f"{self.source} is described as {self.architecture} with {self.classes or 'no'} "
                 f"classes, but its weights are those of {found} with {classes or 'no'} classes"
             )
         return weights
-
-
-def _flat(model):
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _flat(layer)
-        else:
-            yield layer

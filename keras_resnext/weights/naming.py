@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_resnext.architecture import Architecture
 from keras_resnext.files import escape, few
-from keras_resnext.weights.layers import HEAD, LayerWeights
+from keras_resnext.weights.layers import HEAD, LayerWeights, MisfitError, misfit
 
 KINDS = ("weight", "bias", "running_mean", "running_var")
 """A module's tensors in PyTorch, in the order of `keras.Layer.get_weights`."""
@@ -195,9 +194,12 @@ class Network:
             layer: [_to_keras(read(found[kind])) for kind in _kinds(layer) if kind in found]
             for layer, found in self.tensors.items()
         }
-        if len(arrays.get(HEAD, (0, 0))) == 1:  # without bias, as some train it
-            arrays[HEAD].append(np.zeros_like(arrays[HEAD][0][0]))
         return LayerWeights(arrays, self.naming.shortcut)
+
+    def check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Raise `MisfitError` where tensors of these shapes are those of no ResNeXt."""
+        # Arrays which take no memory.
+        self.weights(lambda name: np.broadcast_to(np.float32(0), shapes[name]))
 
 
 def find_network(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Network, list[str]]:
@@ -267,44 +269,36 @@ def _fit(shapes, naming: Naming, prefix: str, layers: dict[str, str]) -> Network
         if kind not in found
     )
     if not network.misfits:
-        architecture = _compare(network, shapes)
-        if architecture and (head := naming.modules.get(HEAD)):
-            features = 256 * 2 ** (len(architecture.stage_blocks) - 1)
-            _take_head(network, shapes, prefix + head, features)
+        _compare(network, shapes)
+    if not network.misfits and (head := naming.modules.get(HEAD)):
+        _take_head(network, shapes, prefix + head)
     return network
 
 
-def _compare(network: Network, shapes) -> Architecture | None:
-    """Add what differs from the nearest architecture to the misfits, or return it."""
-    naming, prefix = network.naming, network.prefix
-    # Arrays of these shapes which take no memory.
-    weights = network.weights(lambda name: np.broadcast_to(np.float32(0), shapes[name]))
+def _compare(network: Network, shapes) -> None:
+    """Add what differs from the nearest architecture to the misfits."""
     try:
-        architecture = weights.nearest_architecture()
-    except (LookupError, ValueError, ZeroDivisionError) as error:
-        layer, what = "stage1_block1_conv2", "has an impossible shape"
-        if isinstance(error, KeyError):
-            layer, what = error.args[0], "is missing"
-        network.misfits.append(f"{prefix}{naming.module(layer)}.weight {what}")
-        return None
-    for layer, kernel in weights.misfits(architecture).items():
-        name = f"{prefix}{naming.module(layer)}.weight"
-        found = shapes.get(name, "is missing")
-        expected = tuple(kernel[axis] for axis in (3, 2, 0, 1)) if len(kernel) == 4 else kernel
-        network.misfits.append(f"{escape(name)} {found}, expected {expected or 'none'}")
-    return None if network.misfits else architecture
+        network.check(shapes)
+    except MisfitError as error:
+        for (layer, index), expected in error.expected.items():
+            name = f"{network.prefix}{network.naming.module(layer)}.{KINDS[index]}"
+            if expected and len(expected) == 4:
+                expected = tuple(expected[axis] for axis in (3, 2, 0, 1))
+            network.misfits.append(misfit(name, shapes.get(name), expected))
 
 
-def _take_head(network: Network, shapes, head: str, features: int) -> None:
+def _take_head(network: Network, shapes, head: str) -> None:
     """Take the classifier: a linear layer of the right name, or the only one in a Sequential."""
     pattern = re.compile(re.escape(head) + r"(\.\d+)?")
     found = [name for name in network.others if pattern.fullmatch(name.rpartition(".")[0])]
     kinds = {name.rpartition(".")[2]: name for name in found}
     if len(kinds) == len(found) and kinds.keys() <= {"weight", "bias"} and "weight" in kinds:
-        shape = shapes[kinds["weight"]]
-        if len(shape) == 2 and shape[1] == features:
-            network.tensors[HEAD] = kinds
+        network.tensors[HEAD] = kinds
+        try:
+            network.check(shapes)
             network.others[:] = [name for name in network.others if name not in found]
+        except MisfitError:
+            del network.tensors[HEAD]
 
 
 def to_torch(weights: LayerWeights, library: str = LIBRARIES[0]) -> dict[str, np.ndarray]:
@@ -320,8 +314,7 @@ def to_torch(weights: LayerWeights, library: str = LIBRARIES[0]) -> dict[str, np
         if naming.library == library and fits and None not in modules.values():
             break
     else:
-        found = weights.architecture()
-        raise ValueError(f"naming: {library} has no names for all layers of {found}")
+        raise ValueError(f"naming: {library} has no names for all layers of {weights.architecture}")
     tensors = {}
     for layer, arrays in weights.arrays.items():
         for kind, array in zip(_kinds(layer), arrays, strict=True):

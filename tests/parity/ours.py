@@ -25,7 +25,7 @@ def with_weights_of(tensors: dict[str, np.ndarray]) -> keras.Model:
     weights = from_torch(tensors)
     first = keras.config.image_data_format() == "channels_first"
     model = ResNeXt(
-        **asdict(weights.architecture()),
+        **asdict(weights.architecture),
         input_shape=(3, None, None) if first else (None, None, 3),
         classes=weights.classes,
         classifier_activation=None,

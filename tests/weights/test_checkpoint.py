@@ -171,6 +171,32 @@ def test_the_backbone_out_of_a_model_with_a_head_of_its_own(suffix, tmp_path, ca
     assert_same(again, backbone)
 
 
+def test_a_head_without_bias_on_a_backbone_in_a_wrapper(tmp_path):
+    backbone = network(include_top=False, pooling="avg")
+    frames = keras.Input((2, 40, 40, 3))
+    head = keras.layers.Dense(7, use_bias=False, name="predictions")
+    model = keras.Model(frames, head(keras.layers.TimeDistributed(backbone)(frames)))
+    model.save(tmp_path / "a.keras")
+    for found in (LayerWeights.of_model(model), open_checkpoint(tmp_path / "a.keras").weights()):
+        kernel, bias = found.arrays["predictions"]
+        np.testing.assert_array_equal(kernel, head.kernel)
+        np.testing.assert_array_equal(bias, np.zeros(7))
+
+
+def test_a_name_that_tensorflow_does_not_take(tmp_path):
+    model = from_preset(write(tmp_path / "-modèle", network()))
+    assert model.name == "mod_le"
+    assert model.predict(images(), verbose=0).shape == (2, 3)
+
+
+def test_names_of_classes_with_gaps(sound, tmp_path):
+    shutil.copy(sound / "model.safetensors", tmp_path)
+    config = json.loads((sound / "config.json").read_text())
+    config["label_names"] = {"0": "cat", "2": "emu"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert open_checkpoint(tmp_path).class_names == ("cat", "1", "emu")
+
+
 def test_a_file_of_a_folder_brings_what_the_folder_knows(tmp_path):
     write(tmp_path, network())
     write(tmp_path, network(), weights_file="last.safetensors")

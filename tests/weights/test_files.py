@@ -110,6 +110,9 @@ HDF5 = {
     "virtual": (virtual, "lies in another file, which was not read"),
     "huge": (made((2**40,), "float32", chunks=(2**20,)), "declares 1,099,5"),
     "compressed": (made(data=np.zeros(2**24, "f4"), compression="gzip"), "elements in"),
+    "flat": (made(data=np.zeros((7, 7))), "no ResNeXt of keras_resnext: stem_conv/0 (7, 7), expec"),
+    "scalar": (made(data=np.float32(0)), "no ResNeXt of keras_resnext: stem_conv/0 ();"),
+    "opaque": (made(data=np.zeros(64, "V3")), "is of dtype void24; convert it to float32 first"),
     "complex": (made(data=np.zeros(64, "complex64")), "is of dtype complex64; expected numbers"),
     "texts": (made(data=["a", "b"]), "is of dtype object; expected numbers"),
     "group": (
@@ -147,6 +150,24 @@ def test_hdf5_that_is_not_plain(kind, suffix, tmp_path, model_file):
         write_members(model_file, members(model_file) | {"model.weights.h5": weights.read_bytes()})
         weights = model_file
     assert HDF5[kind][1] in refused(read_weights, weights)
+
+
+def test_hdf5_as_keras_2_wrote_it(tmp_path):
+    path = tmp_path / "a.h5"
+    network().save(path)
+    assert "as Keras 2 had it; save the model as NAME.keras" in refused(read_weights, path)
+
+
+@pytest.mark.parametrize("layer", ["conv1", "conv3"])
+def test_branches_that_do_not_fit_together(layer, tmp_path):
+    model, path = network(block="branches"), tmp_path / "a.weights.h5"
+    model.save_weights(path)
+    wanted = f"stage1_block1_branch2_{layer}"
+    with h5py.File(path, "a") as file:
+        name = file.visititems(lambda n, item: n if item.attrs.get("name") == wanted else None)
+        del file[name]["0"]
+        file[name]["0"] = np.zeros(64, "f4")
+    assert "holds no ResNeXt of keras_resnext: " in refused(read_weights, path)
 
 
 @pytest.mark.parametrize(
@@ -204,8 +225,9 @@ def test_pickles(tmp_path, caplog):
     for protocol in (2, 4):
         path.write_bytes(pickle.dumps(Touch(victim), protocol))
         refused(read_weights, path)
-    torch.save(tensors | {"fc.bias": torch.zeros(1).expand(2**40)}, path)
-    assert "declares 1,099,5" in refused(read_weights, path)
+    head = {"fc.weight": torch.zeros(1).expand(2**31, 512), "fc.bias": torch.zeros(1).expand(2**31)}
+    torch.save(tensors | head, path)
+    assert "declares 1,101,6" in refused(read_weights, path)
     torch.save(tensors | {"conv1.weight": tensors["conv1.weight"].to(torch.complex64)}, path)
     assert "is of dtype complex64" in refused(read_weights, path)
     torch.save([torch.zeros(3)], path)

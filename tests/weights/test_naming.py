@@ -62,7 +62,7 @@ def test_the_first_children_of_a_network():
         children = torch.nn.Sequential(*list(theirs.children())[:count])
         tensors = {name: tensor.numpy() for name, tensor in children.state_dict().items()}
         weights = from_torch(tensors)
-        assert (weights.architecture().stage_blocks, weights.classes) == (stages, None)
+        assert (weights.architecture.stage_blocks, weights.classes) == (stages, None)
         assert to_torch(weights, "sequential").keys() == tensors.keys()
 
 
@@ -115,6 +115,7 @@ FOUND = {
     ),
     "a head without bias": (lambda t: {k: v for k, v in t.items() if k != "fc.bias"}, 5, ()),
     "a head of another size": (lambda t: t | {"fc.weight": np.zeros((5, 99))}, None, ["out fc,"]),
+    "a head of two sizes": (lambda t: t | {"fc.bias": np.zeros(9)}, None, ["left out fc,"]),
 }
 
 
@@ -128,7 +129,7 @@ def test_found_whatever_stands_around_it(kind, weights):
     assert all(text in line for text, line in zip(told, lines, strict=True))
     found = network.weights(changed.__getitem__)
     assert found.classes == classes
-    assert found.architecture() == Architecture((1, 2), cardinality=4)
+    assert found.architecture == Architecture((1, 2), cardinality=4)
     layer = "stage2_block1_conv2"
     np.testing.assert_array_equal(found.arrays[layer], weights.arrays[layer])
 
@@ -138,6 +139,20 @@ def test_found_whatever_stands_around_it(kind, weights):
     [
         (lambda t: t.clear(), "no tensors: ; known are the names of torchvision, seq"),
         (lambda t: t.pop("bn1.running_var"), "bn1.running_var is missing"),
+        (lambda t: t.update({"conv1.weight": np.zeros(64)}), r"fit: conv1.weight \(64,\)$"),
+        (
+            lambda t: t.update({"bn1.running_var": np.zeros(63)}),
+            r"fit: bn1.running_var \(63,\), expected \(64,\)$",
+        ),
+        (  # fewer channels than in a group
+            lambda t: t.update(
+                {
+                    "layer1.0.conv1.weight": np.zeros((8, 32, 1, 1)),
+                    "layer1.0.conv2.weight": np.zeros((8, 16, 3, 3)),
+                }
+            ),
+            r"fit: layer1.0.conv2.weight \(8, 16, 3, 3\)$",
+        ),
         (lambda t: t.update({"conv1.bias": t["bn1.bias"]}), r"conv1.bias \(64,\)"),
         (lambda t: t.update({"layer1.0.conv4.weight": t["fc.bias"]}), "layer1.0.conv4.weight"),
         (lambda t: [t.pop(k) for k in list(t) if "layer1." in k], "layer1.0.conv3.weight is miss"),
