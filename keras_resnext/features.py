@@ -89,11 +89,12 @@ def feature_extractor(model: keras.Model, stages: Sequence[int] | None = None) -
         >>> c3, c4, c5 = feature_extractor(backbone, (2, 3, 4))(images)
     """
     info = feature_info(model)
-    chosen = list(range(len(info))) if stages is None else list(stages)
-    if not chosen or not set(chosen) <= set(range(len(info))):
+    known = range(len(info))
+    chosen = known if stages is None else list(stages) if isinstance(stages, Iterable) else []
+    if not chosen or any(stage not in known for stage in chosen):
         raise ValueError(
-            f"stages: expected numbers from 0 (the stem) to {len(info) - 1} (the last stage of "
-            f"{model.name}), got {stages}"
+            f"stages: expected a list of numbers from 0 (the stem) to {len(info) - 1} (the last "
+            f"stage of {model.name}), got {stages}"
         )
     outputs = [model.get_layer(info[stage].name).output for stage in chosen]
     outputs = outputs if len(outputs) > 1 else outputs[0]
@@ -142,7 +143,9 @@ def assign(
     if any(found for _, found in problems):
         raise ValueError("; ".join(f"{what}: {few(found)}" for what, found in problems if found))
     for name, weights in whole.items():
-        for layer, share in zip(wanted[name], _shared(weights, wanted[name]), strict=True):
+        count, axis = len(wanted[name]), _axis(name)
+        parts = (np.array_split(a, count, axis) if count > 1 else [a] for a in weights)
+        for layer, *share in zip(wanted[name], *parts, strict=True):
             layer.set_weights(share)
 
 
@@ -176,19 +179,12 @@ def _axis(name: str) -> int:
 
 def _wrong_shapes(name: str, whole: list[np.ndarray], layers: list[keras.Layer]) -> Iterable[str]:
     """Say which of a layer's tensors do not fit, with the shapes of form (c)."""
-    for index, variable in enumerate(layers[0].weights):
+    variables = layers[0].weights
+    if len(whole) != len(variables):
+        yield f"{name} of {len(whole)} tensors, expected {len(variables)}"
+    for array, variable in zip(whole, variables, strict=False):
         expected = list(variable.shape)
         if len(layers) > 1:
             expected[_axis(name)] *= len(layers)
-        found = whole[index].shape if index < len(whole) else None
-        if found != tuple(expected):
-            yield f"{name}/{variable.name} {found}, expected {tuple(expected)}"
-
-
-def _shared(whole: list[np.ndarray], layers: list[keras.Layer]) -> list[list[np.ndarray]]:
-    """One list of weights for each layer."""
-    if len(layers) == 1:
-        return [whole]
-    axis = _axis(layers[0].name)
-    parts = (np.array_split(array, len(layers), axis) for array in whole)
-    return [list(part) for part in zip(*parts, strict=True)]
+        if array.shape != tuple(expected):
+            yield f"{name}/{variable.name} {array.shape}, expected {tuple(expected)}"

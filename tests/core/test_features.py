@@ -95,7 +95,7 @@ def test_as_timm_describes_them():
 
 
 @pytest.mark.usefixtures("quick_build")
-@pytest.mark.parametrize("stages", [(), (3,), (-1,), ("stage1",)])
+@pytest.mark.parametrize("stages", [(), (3,), (-1,), ("stage1",), 2])
 def test_stages_that_there_are_not(stages):
     with pytest.raises(ValueError, match=r"from 0 \(the stem\) to 2 \(the last stage of resnext\)"):
         feature_extractor(backbone(), stages)
@@ -197,5 +197,10 @@ def test_models_that_differ_in_more_are_refused():
         ValueError, match=r"differ only in `block`: of another shape: stage1_block1_conv1/kernel"
     ):
         transfer_weights(build("grouped", cardinality=2, base_width=8), target)
+    image = keras.Input((8, 8, 3))
+    own = (keras.layers.Dense(3, use_bias=use_bias, name="own") for use_bias in (True, False))
+    biased, plain = (build("grouped", cardinality=2, input_tensor=layer(image)) for layer in own)
+    with pytest.raises(ValueError, match="of another shape: own of 2 tensors, expected 1"):
+        transfer_weights(biased, plain)
     for ours, theirs in zip(target.get_weights(), before, strict=True):
         np.testing.assert_array_equal(ours, theirs)
