@@ -45,7 +45,7 @@ def open_checkpoint(name: str | os.PathLike | Checkpoint, which: str = "best") -
     text = os.fspath(name)
     if text.startswith(HUB):
         return _of_repository(text.removeprefix(HUB))
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))  # which leaves the home of nobody as it is
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
     except (OSError, ValueError):  # no possible path

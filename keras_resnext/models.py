@@ -3,7 +3,7 @@
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -100,13 +100,22 @@ def ResNeXt(
             says which values work, or which tensors do not fit.
         ConnectionError: if published weights are not in the cache and cannot be downloaded.
     """
+    numbers = tuple(stage_blocks) if isinstance(stage_blocks, Iterable) else ()
+    if not numbers or not all(map(_is_positive, numbers)):
+        raise ValueError(
+            f"stage_blocks={stage_blocks!r} must hold the number of blocks of each stage, one or "
+            "more, such as (3, 4, 6, 3)."
+        )
     given = (cardinality, base_width, stem or "imagenet", shortcut, squeeze_excitation, reduce)
-    architecture = Architecture(tuple(stage_blocks or ()), *given)
+    architecture = Architecture(numbers, *given)
     _check(architecture, block, pooling, classes)
+    shape = _image_shape(input_tensor, input_shape)
     source = _find(weights, architecture)
     if stem is None:
-        default = source.architecture.stem if source else _stem_for(input_tensor, input_shape)
-        architecture = replace(architecture, stem=default)
+        sizes = _height_and_width(shape) if shape else ()
+        is_large = any(size and size > LARGEST_CIFAR_SIZE for size in sizes)
+        default = "imagenet" if is_large else "cifar"
+        architecture = replace(architecture, stem=source.architecture.stem if source else default)
     if source and (wrong := differences(source.architecture, architecture)):
         raise ValueError(
             f"weights: {source.name} is of {source.architecture}; build with {wrong}, or by "
@@ -119,7 +128,9 @@ def ResNeXt(
         size = CIFAR_SIZE if is_cifar else IMAGENET_SIZE
         if source and source.preprocessing:
             size = source.preprocessing.image_size
-    image = _image_input(input_tensor, input_shape, (size, size, channels))
+    image = input_tensor
+    if image is None:
+        image = keras.Input(shape or in_data_format((size, size, channels)))
     _check_image(image, architecture, source)
     classes = classes or (source and source.classes) or (100 if is_cifar else 1000)
     loaded = source.weights() if source else None  # all is checked before a download
@@ -188,7 +199,7 @@ def from_preset(
         include_top=include_top,
         weights=source,
         classes=classes,
-        name=name or re.sub(r"\W", "_", source.name.split(".")[0]),
+        name=name or _model_name(source.name),
         **arguments,
     )
 
@@ -245,12 +256,7 @@ def in_data_format(shape: tuple) -> tuple:
 
 def _check(architecture: Architecture, block, pooling, classes) -> None:
     """Make sure that a network can be built so."""
-    stage_blocks, cardinality = architecture.stage_blocks, architecture.cardinality
-    if not stage_blocks or not all(map(_is_positive, stage_blocks)):
-        raise ValueError(
-            f"stage_blocks={stage_blocks!r} must hold the number of blocks of each stage, one or "
-            "more, such as (3, 4, 6, 3)."
-        )
+    cardinality = architecture.cardinality
     numbers = {"cardinality": cardinality, "base_width": architecture.base_width}
     for argument, value in (numbers | {"classes": 1 if classes is None else classes}).items():
         if not _is_positive(value):
@@ -272,33 +278,29 @@ def _check(architecture: Architecture, block, pooling, classes) -> None:
         )
 
 
-def _image_input(input_tensor, input_shape, default):
-    """The tensor to build on: the given one, or a new input; `default` has the channels last."""
-    if input_shape is not None and (
-        len(input_shape) != 3 or not all(n is None or _is_positive(n) for n in input_shape)
-    ):
+def _image_shape(input_tensor, input_shape) -> tuple[int | None, ...] | None:
+    """Shape of one image, where the arguments say it."""
+    shape = tuple(input_shape) if isinstance(input_shape, Iterable) else input_shape
+    fits = isinstance(shape, tuple) and len(shape) == 3
+    if shape is not None and not (fits and all(n is None or _is_positive(n) for n in shape)):
         raise ValueError(
             f"input_shape={input_shape!r} must be the shape of one image, such as (32, 32, 3), in "
             f"the data format {keras.config.image_data_format()!r}; height and width may be None."
         )
     if input_tensor is None:
-        return keras.Input(input_shape or in_data_format(default))
+        return shape
     if not keras.backend.is_keras_tensor(input_tensor):
-        input_tensor = keras.Input(tensor=input_tensor)
-    shape = tuple(input_tensor.shape[1:])
-    if len(shape) != 3 or (input_shape is not None and shape != tuple(input_shape)):
+        raise ValueError(
+            "input_tensor must be symbolic, such as keras.Input((32, 32, 3)), and is a "
+            f"{type(input_tensor).__name__}; call the model on that."
+        )
+    found = tuple(input_tensor.shape[1:])
+    if len(found) != 3 or shape not in (None, found):
         raise ValueError(
             f"input_tensor has the shape {tuple(input_tensor.shape)}, which does not fit "
-            f"{'a batch of images' if input_shape is None else f'input_shape={input_shape!r}'}."
+            f"{'a batch of images' if shape is None else f'input_shape={input_shape!r}'}."
         )
-    return input_tensor
-
-
-def _stem_for(input_tensor, input_shape) -> str:
-    """The stem that fits the size of the images, where nothing else names one."""
-    shape = input_shape if input_tensor is None else tuple(input_tensor.shape[1:])
-    sizes = [size or 0 for size in _height_and_width(shape)] if shape and len(shape) == 3 else [0]
-    return "imagenet" if max(sizes) > LARGEST_CIFAR_SIZE else "cifar"
+    return found
 
 
 def _check_image(image, architecture: Architecture, source: Checkpoint | None) -> None:

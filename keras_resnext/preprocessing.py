@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from numbers import Real
 from typing import Any, Literal, NamedTuple, get_args
 
 import keras
@@ -59,7 +60,8 @@ class Preprocessing:
             )
         for name in ("mean", "std"):
             value = getattr(self, name)
-            if len(value) != 3 or not all(map(math.isfinite, value)):
+            numbers = np.shape(value) == (3,) and all(isinstance(each, Real) for each in value)
+            if not numbers or not all(map(math.isfinite, value)):
                 raise ValueError(f"{name}: expected three numbers, got {value!r}")
         if min(self.std) <= 0:
             raise ValueError(f"std: expected numbers above 0, got {self.std!r}")

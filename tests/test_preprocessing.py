@@ -31,6 +31,8 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), np.uint8)
         ("interpolation", "nearest", "interpolation: expected one of .*got 'nearest'"),
         ("mean", (1, 2), "mean: expected three numbers"),
         ("mean", (1, 2, float("nan")), "mean: expected three numbers"),
+        ("mean", 0.5, "mean: expected three numbers, got 0.5"),
+        ("std", ("1", 2, 3), "std: expected three numbers"),
         ("std", (1, 0, 3), "std: expected numbers above 0"),
     ],
 )

@@ -171,15 +171,15 @@ def from_config(path: Path, name: str, **where: Any) -> Checkpoint:
             accuracy={str(key): float(value) for key, value in own.get("accuracy", {}).items()},
             **where,
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise ValueError(f"{path}: {reason}") from error
 
 
 def _class_names(config, pretrained, classes, told):
     names = config.get("label_names") or pretrained.get("label_names")
-    if isinstance(names, dict):  # by label, as text
-        names = [names.get(str(label)) for label in range(classes)]
+    if isinstance(names, dict):  # by label, as text, with gaps where timm has no name
+        names = [names.get(str(label), label) for label in range(classes)]
     if names is not None and len(names) == classes:
         return tuple(escape(str(name)) for name in names)
     if names is not None:

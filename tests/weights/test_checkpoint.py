@@ -274,7 +274,13 @@ def sound(tmp_path_factory):
         (dict(model_args=dict(layers=[9, 9, 9, 9])), "described as ResNeXt-110 .* those of "),
         (dict(num_classes=7), "with 7 classes, but its weights .* 3 classes"),
         (dict(num_classes="many"), "config.json: invalid literal"),
+        (dict(num_classes=math.inf), "config.json: cannot convert float infinity"),
         (dict(pretrained_cfg=dict(mean=[0], input_size=[3, 9, 8])), "expected a square, got 9x8"),
+        (dict(pretrained_cfg=dict(mean=[0], input_size=[])), "config.json: list index out of"),
+        (
+            dict(pretrained_cfg=dict(mean=[0], input_size=[3, 9, 9], test_crop_pct=1e-320)),
+            "config.json: cannot convert float infinity",
+        ),
     ],
     ids=str,
 )
@@ -295,6 +301,7 @@ def test_a_folder_that_is_not_what_it_says(changes, told, sound, tmp_path):
         ("ResNeXt50_32x4d", "did you mean resnext50_32x4d.tv_in1k or resnext50_32x4d.tv2_in1k"),
         ("no/such.safetensors", "expected a preset's name, hf://OWNER/NAME, a run's folder"),
         ("hf://nobody", "'nobody': expected OWNER/NAME"),
+        ("~nobody/run", "found nothing of that name"),
         ("a\x00b\nc", r"a\\x00b\\nc"),
         ("x" * 5000, "found nothing of that name"),
     ],

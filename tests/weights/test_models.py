@@ -135,6 +135,7 @@ def test_mixed_precision_keeps_the_head_in_float32():
     [
         (dict(stage_blocks=()), r"stage_blocks=\(\).*\(3, 4, 6, 3\)"),
         (dict(stage_blocks=(1, 0)), r"stage_blocks=\(1, 0\)"),
+        (dict(stage_blocks=50), "stage_blocks=50 must hold the number of blocks of each stage"),
         (dict(cardinality=0), "cardinality=0 must be a positive integer"),
         (dict(base_width=2.5), "base_width=2.5"),
         (dict(stem="cifr"), "stem='cifr'.*'cifar', 'imagenet'"),
@@ -146,6 +147,8 @@ def test_mixed_precision_keeps_the_head_in_float32():
         (dict(weights="imagenet"), "weights='imagenet': no weights are published for"),
         (dict(shortcut="avg"), "shortcut='avg'.*'projection', 'average_pool'"),
         (dict(input_shape=(32, 32)), r"input_shape=\(32, 32\)"),
+        (dict(input_shape=224), "input_shape=224 must be the shape of one image"),
+        (dict(input_tensor=np.zeros((1, 8, 8, 3))), "input_tensor must be symbolic.* is a ndarray"),
         (dict(input_shape=(1, 32, 3)), "1x32 pixels.*at least 2"),
         (dict(input_shape=(8, 8, None)), "channels must be a number"),
         (dict(input_tensor=keras.Input((8,))), "does not fit a batch of images"),
