@@ -170,24 +170,22 @@ def _read_torch(path: Path) -> dict[str, Any]:
     What trainers keep beside them, and the classes of whole models, are `_Inert`.
     """
     torch = _torch(path)
-    pickled = [b""]
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            items = archive.infolist()
-            if any(item.compress_type != zipfile.ZIP_STORED for item in items):
-                what = "is compressed, as TorchScript is; save model.state_dict() by torch.save"
-                raise ValueError(f"{path} {what}")
-            pickled = [archive.read(i) for i in items if i.filename.endswith("data.pkl")]
-    else:
-        with open(path, "rb") as file:
-            pickled = [file.read(_LARGEST_PICKLE)]
-    names = {
-        f"{IMPORT_MAPPING.get(module.decode(), module.decode())}.{name.decode()}"
-        for text in pickled
-        for module, name in _GLOBAL.findall(text)
-    }
-    inert = [(_InertDict if name.lower().endswith("dict") else _Inert, name) for name in names]
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                items = archive.infolist()
+                if any(item.compress_type != zipfile.ZIP_STORED for item in items):
+                    raise ValueError("it is compressed, as TorchScript is")
+                pickled = [archive.read(i) for i in items if i.filename.endswith("data.pkl")]
+        else:
+            with open(path, "rb") as file:
+                pickled = [file.read(_LARGEST_PICKLE)]
+        names = {
+            f"{IMPORT_MAPPING.get(module.decode(), module.decode())}.{name.decode()}"
+            for text in pickled
+            for module, name in _GLOBAL.findall(text)
+        }
+        inert = [(_InertDict if name.lower().endswith("dict") else _Inert, name) for name in names]
         with warnings.catch_warnings(), torch.serialization.safe_globals(inert):
             warnings.simplefilter("ignore")  # what they announce, the errors say
             content = torch.load(path, map_location="cpu", weights_only=True)
