@@ -146,14 +146,20 @@ def model_classifier(
         return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)) if first else pixels
 
     def compute(images: np.ndarray) -> np.ndarray:
-        outputs = model.predict_on_batch(prepare(images))
+        (outputs,) = keras.tree.flatten(model.predict_on_batch(prepare(images)))
         return keras.ops.convert_to_numpy(keras.ops.cast(outputs, "float32"))
 
+    activation = output_activation(model)
+    if not arrays and model.outputs[0].shape[-1] == 1 and activation in ("softmax", "linear"):
+        raise ValueError(
+            f"model: {model.name!r} has one output, whose softmax is always 1; expected a sigmoid "
+            "at its end, or an output per class"
+        )
     return Classifier(
         _names(class_names, model.outputs[0].shape[-1], model.name),
         preprocessing,
         compute,
-        output_activation(model),
+        activation,
         prepare,
         model,
         checkpoint,

@@ -85,21 +85,33 @@ def check_functional(model: keras.Model) -> None:
 
 
 def head_of(model: keras.Model) -> Any:
-    """Return the layer or operation, in nested models too, that puts the scores out."""
+    """Return the layer or operation, in nested models too, that puts the scores out.
+
+    What passes them on is none: under mixed precision Activation("linear", dtype="float32").
+    """
     operation = model
-    while isinstance(operation, keras.Model):
-        check_functional(operation)
-        operation = operation.outputs[0]._keras_history.operation
-    return operation
+    while True:
+        if isinstance(operation, keras.Model):
+            check_functional(operation)
+            (tensor,) = operation.outputs
+        elif _passes_on(operation):
+            tensor = operation.input
+        else:
+            return operation
+        operation = tensor._keras_history.operation
 
 
 def output_activation(model: keras.Model) -> str:
-    """Return what the last layer applies: "softmax", "sigmoid", "linear" or another's name."""
+    """Return what the last layer applies: "softmax", "sigmoid", "linear" or another's name.
+
+    "log_softmax" is "linear" too, for the softmax of both is the same.
+    """
     head = head_of(model)
     if type(head).__name__ in ("Softmax", "Sigmoid"):  # layers or operations
         return type(head).__name__.lower()
     activation = getattr(head, "activation", None) or keras.activations.linear
-    return getattr(activation, "__name__", type(activation).__name__)
+    name = getattr(activation, "__name__", type(activation).__name__).lower()
+    return "linear" if name == "log_softmax" else name
 
 
 def logits_network(model: keras.Model, change: Change = lambda layer, config: None) -> keras.Model:
@@ -121,6 +133,12 @@ def logits_network(model: keras.Model, change: Change = lambda layer, config: No
         return layer is head and type(layer).__name__ in ("Softmax", "Sigmoid")
 
     return rebuild_flat(model, to_logits, gives_probabilities)
+
+
+def _passes_on(operation):
+    plain = getattr(operation, "activation", None) is keras.activations.linear
+    is_activation = isinstance(operation, keras.layers.Activation)
+    return (is_activation and plain) or type(operation).__name__ in ("Identity", "Cast")
 
 
 def _is_inactive(layer):

@@ -8,6 +8,7 @@ from PIL import Image
 from keras_resnext import ResNeXt, backend
 from keras_resnext.checkpoint import write_checkpoint
 from keras_resnext.inference import (
+    GradCAM,
     Guess,
     Prediction,
     open_classifier,
@@ -51,6 +52,25 @@ def test_a_checkpoint_a_model_and_a_users_model_answer_alike(network, own, tmp_p
     found = predict(users, IMAGES, top=1)
     assert found[0].guesses[0].name == f"class {own[0].argmax()}"
     np.testing.assert_allclose([p.guesses[0].probability for p in found], own.max(1), atol=1e-5)
+
+
+def test_heads_behind_casts_and_in_lists(network, own):
+    image = keras.Input((8, 8, 3))
+    scores, layers = network(image), keras.layers
+    logits = keras.ops.log(scores)
+    heads = [
+        layers.Activation("linear", dtype="float32")(scores),
+        {"scores": keras.ops.cast(scores, "float64")},
+        [layers.Identity()(layers.Activation(layers.Softmax())(logits))],
+        layers.Activation("log_softmax")(logits),
+    ]
+    for head in heads:
+        model = keras.Model(image, head)
+        found = predict(model, IMAGES, preprocessing=PREPROCESSING)
+        np.testing.assert_allclose(shares(found), own, atol=1e-5)
+        maps = GradCAM(model, preprocessing=PREPROCESSING)(IMAGES, top=2)
+        expected = np.take_along_axis(own, maps.labels, 1)
+        np.testing.assert_allclose(maps.probabilities, expected, atol=1e-5)
 
 
 @pytest.mark.usefixtures("channels_first")
