@@ -24,12 +24,20 @@ from keras_resnext.checkpoint import open_checkpoint
 from keras_resnext.console import COMMAND, is_command
 from keras_resnext.data import Dataset, image_to_square, load_demo
 from keras_resnext.export.formats import FORMATS, Format
-from keras_resnext.files import to_disk, unfinished
-from keras_resnext.inference.classifier import RAW, Classifier, Source, model_classifier
+from keras_resnext.files import require, to_disk, unfinished
+from keras_resnext.inference.classifier import (
+    RAW,
+    Classifier,
+    Source,
+    check_finite,
+    model_classifier,
+)
+from keras_resnext.inference.evaluate import class_numbers
 from keras_resnext.inference.exported import (
     LABELS,
     PREPROCESSING,
     child_environment,
+    find_exported,
     probabilities,
     run_exported,
 )
@@ -80,15 +88,15 @@ def export(
             to 255 as they are; give it where you normalized images outside the model.
         dataset: its test images verify the export (default: synthetic images), its training images
             calibrate int8, which needs them. A `Dataset`, or (images, labels): uint8
-            (N, height, width, 3) and int (N,).
+            (N, height, width, 3) and int (N,) or (N, 1).
 
     Returns:
         `path/VERSION`. It takes float32 (batch, height, width, 3), pixels from 0 to 255, any batch.
         What was verified is printed.
 
     Raises:
-        ValueError: the format is unknown, the model is no classifier of one image, or names or
-            sizes do not fit it.
+        ValueError: the format is unknown, `path` holds another one or is a file, the model is no
+            classifier of one image, or names, sizes or labels do not fit it.
         ImportError: a package is not installed.
         OSError: `path` cannot be written to.
         ExportError: (a RuntimeError) the export computes something else.
@@ -97,7 +105,7 @@ def export(
     Example:
         >>> keras_resnext.export(model, "saved_models/flowers", class_names=["daisy", "rose"])
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     chosen = _check(path, format)
     if dataset is None and chosen.int8:
         raise ValueError(
@@ -110,7 +118,7 @@ def export(
     if isinstance(dataset, Dataset):
         class_names = class_names or dataset.class_names
     classifier = model_classifier(source, class_names, preprocessing)
-    images, labels, calibration = _images(dataset, classifier.preprocessing, chosen.int8)
+    images, labels, calibration = _images(dataset, classifier, chosen.int8)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Beside `path`, so that what it holds can be moved into place in one step.
     unique = unfinished(path).name
@@ -155,6 +163,13 @@ def _check(path: Path, format: str) -> Format:
             f"a server, got {path.name!r}"
         )
     chosen = FORMATS[format]
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"path: expected a folder of versions, got the file {path}")
+    if (found := find_exported(path)) and found.name != chosen.file:
+        raise ValueError(
+            f"path: {path} holds another format ({found.relative_to(path)}); expected a folder for "
+            f"{format} alone, such as {path}-{format}"
+        )
     if missing := [package for package in chosen.packages if not find_spec(package)]:
         raise ImportError(
             f"the format {format} needs {', '.join(missing)}, whatever backend trained. "
@@ -164,30 +179,36 @@ def _check(path: Path, format: str) -> Format:
 
 
 def _images(
-    dataset: Dataset | Labeled | None, preprocessing: Preprocessing, int8: bool
+    dataset: Dataset | Labeled | None, classifier: Classifier, int8: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Images to verify by, their labels, and images to calibrate by, spread over the split."""
+    preprocessing = classifier.preprocessing
     if dataset is None:
-        from PIL import Image
-
-        made = (Image.fromarray(image) for image in load_demo(1, 1, 6).test.images)
+        pillow = require("PIL.Image", "verifying on synthetic images needs pillow")
+        made = (pillow.fromarray(image) for image in load_demo(1, 1, 6).test.images)
         squares = np.stack([np.asarray(image_to_square(image, preprocessing)) for image in made])
-        dataset = squares, np.zeros(len(squares))
+        dataset = squares, np.zeros(len(squares), int)
     if isinstance(dataset, Dataset):
         test = dataset.test.images, dataset.test.labels
         train = dataset.train.images if len(dataset.train) else test[0]
     else:
         test, train = dataset, dataset[0]
     size = preprocessing.image_size
-    if not len(test[0]) or test[0].shape[1:] != (size, size, 3):
+    if not len(test[0]) or test[0].shape[1:] != (size, size, 3) or test[0].dtype != np.uint8:
         raise ValueError(
-            f"dataset: expected test images of {size}x{size}x3 (preprocessing), got "
-            f"{tuple(test[0].shape)}"
+            f"dataset: expected test images of {size}x{size}x3 (preprocessing), uint8, got "
+            f"{tuple(test[0].shape)}, {test[0].dtype}"
+        )
+    labels, classes = class_numbers(test[1], len(test[0])), len(classifier.class_names)
+    if int8 and not 0 <= labels.min() <= labels.max() < max(2, classes):
+        raise ValueError(
+            f"dataset: expected labels from 0 to {max(2, classes) - 1}, one of the classes of "
+            f"{classifier.model.name!r} each, got {labels.min()} to {labels.max()}"
         )
     most = 2**30 // (size * size * 3)  # images in a GiB
     chosen = _spread(len(test[0]), most if int8 else IMAGES)
     calibration = train[_spread(len(train), CALIBRATION if int8 else 1)]
-    return test[0][chosen], np.asarray(test[1])[chosen], calibration
+    return test[0][chosen], labels[chosen], calibration
 
 
 def _spread(count: int, wanted: int) -> np.ndarray:
@@ -242,6 +263,7 @@ def _outputs(compute: Any, images: np.ndarray) -> np.ndarray:
 def _check_copy(classifier: Classifier, expected: np.ndarray, images: np.ndarray) -> None:
     """Compare the network that is written with the user's own model, given the user's pixels."""
     own = _outputs(classifier.compute, images)
+    check_finite(own)
     if classifier.activation in ("softmax", "sigmoid"):
         expected = probabilities(expected, classifier.activation)
     layers = classifier.model._flatten_layers()
@@ -321,7 +343,8 @@ def check_answers(
 
 def check_accuracy(logits: np.ndarray, expected: np.ndarray, labels: np.ndarray) -> str:
     """Compare the accuracy of an int8 export with the network's; returns both, in words."""
-    before, after = (float((x.argmax(axis=1) == labels).mean()) for x in (expected, logits))
+    best = (x.argmax(axis=1) if x.shape[1] > 1 else x[:, 0] > 0 for x in (expected, logits))
+    before, after = (float((labels == found).mean()) for found in best)
     if not np.isfinite(logits).all() or before - after > MAX_LOSS:
         raise ExportError(
             f"int8 takes the accuracy from {before:.2%} to {after:.2%}, more than {MAX_LOSS:.0%} "

@@ -56,8 +56,7 @@ class Classifier:
         batches = range(0, len(images), batch_size)
         scores = [self.compute(np.asarray(images[i : i + batch_size])) for i in batches]
         outputs = np.concatenate([np.asarray(score, np.float32) for score in scores])
-        if not np.isfinite(outputs).all():
-            raise ArithmeticError("the network puts out numbers that are not finite; retrain it")
+        check_finite(outputs)
         return probabilities(outputs) if self.activation == "linear" else outputs
 
 
@@ -182,6 +181,12 @@ def _load(checkpoint: Checkpoint, preprocessing: Preprocessing) -> keras.Model:
     finally:
         keras.config.set_image_data_format(data_format)
         keras.config.set_dtype_policy(policy)
+
+
+def check_finite(outputs: np.ndarray) -> None:
+    """Raise an ArithmeticError if a network puts out NaN or infinity."""
+    if not np.isfinite(outputs).all():
+        raise ArithmeticError("the network puts out numbers that are not finite; retrain it")
 
 
 def _names(names, classes: int, source) -> tuple[str, ...]:

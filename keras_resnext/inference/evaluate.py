@@ -58,15 +58,19 @@ def evaluate(
 
     Args:
         source: as of `open_classifier`: a model, a checkpoint, or the folder of an export.
-        dataset: a `Dataset`, or (images, labels): uint8 (N, height, width, 3) and int (N,).
+        dataset: a `Dataset`, or (images, labels): uint8 (N, height, width, 3) and int (N,), or
+            (N, 1) as of `keras.datasets`.
         split: of a `Dataset`: "train", "validation" or "test".
         batch_size: images at a time.
         class_names: as of `open_classifier`; default: the data set's.
         preprocessing: as of `open_classifier`.
 
     Raises:
-        ValueError: the split is unknown or empty, or the classes or image size differ.
+        ValueError: the split is unknown or empty, the labels are no class numbers, or the classes
+            or image size differ.
+        ImportError: scikit-learn is not installed.
     """
+    require("sklearn", "evaluation needs scikit-learn")  # before the work
     classes = superclasses = None
     if isinstance(dataset, Dataset):
         if split not in SPLITS:
@@ -77,11 +81,17 @@ def evaluate(
             label_of = dict(zip(dataset.train.labels, dataset.train.superclass_labels, strict=True))
             superclasses = tuple(dataset.superclass_names[label_of[i]] for i in range(classes))
     else:
-        images, labels, split = dataset[0], np.asarray(dataset[1]), "images"
+        images, labels, split = dataset[0], dataset[1], "images"
+    labels = class_numbers(labels, len(images))
     if not len(labels):
         raise ValueError(f"split: {split} has no images; choose another")
     with open_classifier(source, class_names, preprocessing) as classifier:
         known = len(classifier.class_names)
+        if known == 1:
+            raise ValueError(
+                "model: expected an output per class to measure, got one for all; end it in "
+                'Dense(2, activation="softmax")'
+            )
         if classes not in (None, known) or labels.min() < 0 or labels.max() >= known:
             raise ValueError(
                 f"dataset: expected the {known} classes of {getattr(source, 'name', source)}, got "
@@ -108,6 +118,22 @@ def evaluate(
     return report(scores, labels, names, superclasses, split)
 
 
+def class_numbers(labels: Any, count: int) -> np.ndarray:
+    """Return the labels of `count` images as int (N,).
+
+    Raises:
+        ValueError: they are something else, one-hot for instance.
+    """
+    labels = np.asarray(labels)
+    flat = labels.ravel()
+    if len(flat) != count or (count and flat.dtype.kind not in "iu"):
+        raise ValueError(
+            f"dataset: expected a class number per image, int ({count},), got labels of "
+            f"{labels.dtype} {labels.shape}; of one-hot labels take argmax(axis=1)"
+        )
+    return flat
+
+
 def report(
     scores: np.ndarray,
     labels: np.ndarray,
@@ -124,7 +150,8 @@ def report(
         superclasses: the name of each class's superclass; None: there are none.
         split: its name.
     """
-    metrics = require("sklearn.metrics", "evaluation needs scikit-learn")
+    from sklearn import metrics
+
     every = np.arange(len(class_names))
     order = np.argsort(-scores, axis=1, kind="stable")[:, :5]
     predicted = order[:, 0]

@@ -13,7 +13,7 @@ from keras import ops
 from keras_resnext import backend
 from keras_resnext.features import feature_info
 from keras_resnext.files import check_positive
-from keras_resnext.inference.classifier import Source, model_classifier
+from keras_resnext.inference.classifier import Source, check_finite, model_classifier
 from keras_resnext.inference.exported import probabilities
 from keras_resnext.inference.network import logits_network
 from keras_resnext.inference.predict import Batch, Prediction, guesses, read_batches
@@ -116,8 +116,7 @@ class GradCAM:
                 )
         features = self._to_features.predict_on_batch(self._prepare(images))
         logits = np.asarray(self._to_logits.predict_on_batch(features), np.float32)
-        if not np.isfinite(logits).all():
-            raise ArithmeticError("the network puts out numbers that are not finite; retrain it")
+        check_finite(logits)
         if labels is None:
             labels = np.argsort(-logits, axis=1, kind="stable")[:, :top]
         scores = probabilities(logits, self._activation)

@@ -169,6 +169,9 @@ def test_an_export_that_computes_something_else_is_not_kept(answers, tmp_path, m
     monkeypatch.setattr(pipeline, "pixels_network", lambda given: randomize(copy(given)))
     with pytest.raises(ExportError, match="its outputs differ by"):
         keras_resnext.export(model, tmp_path / "mine", "keras")
+    model.set_weights([np.full(w.shape, np.nan) for w in model.get_weights()])
+    with pytest.raises(ArithmeticError, match="not finite; retrain it"):
+        keras_resnext.export(model, tmp_path / "mine", "keras")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -227,6 +230,19 @@ def test_what_cannot_be_exported_is_refused_in_one_line(model, options, message,
         keras_resnext.export(model(), path, **options)
     assert "\n" not in str(refused.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_that_cannot_hold_it_is_refused_before_any_work(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        ValueError, match=r"path: expected a folder of versions, got the file .*file"
+    ):
+        keras_resnext.export("nowhere", tmp_path / "file")
+    (tmp_path / "mine/1").mkdir(parents=True)
+    for name in ("model.onnx", "preprocessing.json"):
+        (tmp_path / "mine/1" / name).touch()
+    with pytest.raises(ValueError, match=r"holds another format \(1/model.onnx\); .*mine-keras"):
+        keras_resnext.export("nowhere", tmp_path / "mine", "keras")
 
 
 def test_what_is_missing_is_said_before_any_work(tmp_path, monkeypatch):

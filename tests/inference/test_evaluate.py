@@ -89,9 +89,10 @@ def test_a_model_gets_its_own_pixels(animals, activation, capsys):
     assert result.confusion[:, 2].sum() == (predicted == 2).sum()
     assert "gets RGB pixels from 0 to 255 as they are" in capsys.readouterr().err
     brighter = Preprocessing(8, 8, mean=(-255, 0, 0), std=(1, 1, 1))
-    arrays = (animals.test.images, animals.test.labels)
+    arrays = (animals.test.images, LABELS[:, None])  # as keras.datasets has them
     result = evaluate(classifier(activation), arrays, preprocessing=brighter)
     assert result.confusion[:, 2].sum() == 8
+    assert (result.top1, result.top5) == (1 / 8, 5 / 8)  # the first five labels, by a tie
     assert capsys.readouterr().err == ""
 
 
@@ -104,6 +105,12 @@ def test_what_does_not_fit_is_refused(animals):
         evaluate(classifier(None), animals, "tests")
     with pytest.raises(ValueError, match="expected images of 8x8x3, got"):
         evaluate(classifier(None), (np.zeros((1, 9, 9, 3), np.uint8), [0]))
+    for labels in (np.eye(7)[LABELS], LABELS[1:], LABELS / 1):
+        with pytest.raises(ValueError, match=r"expected a class number per image, int \(8,\), got"):
+            evaluate(classifier(None), (animals.test.images, labels))
+    pool, dense = keras.layers.GlobalMaxPooling2D(), keras.layers.Dense(1, "sigmoid")
+    with pytest.raises(ValueError, match="expected an output per class to measure, got one"):
+        evaluate(keras.Sequential([keras.Input((8, 8, 3)), pool, dense]), animals)
     with pytest.raises(ValueError, match="has no images"):
         evaluate(classifier(None), (animals.test.images[:0], []))
 
