@@ -227,15 +227,18 @@ def pixels_network(classifier: Classifier) -> keras.Model:
     def plain(layer, config):
         config.pop("lowering", None)
         config.pop("synchronized", None)
-        for kind in (keras.layers.Conv2D, keras.layers.BatchNormalization):
-            if isinstance(layer, kind) and type(layer).__module__.startswith("keras_resnext."):
-                return kind
-        if not type(layer).__module__.startswith("keras."):
-            raise ValueError(
-                f"model: the layer {layer.name!r} is a {type(layer).__name__} of "
-                f"{type(layer).__module__}; only Keras' layers and ours can be exported"
-            )
-        return None
+        kind = type(layer)
+        if kind.__module__.startswith("keras_resnext."):
+            kinds = (keras.layers.Conv2D, keras.layers.BatchNormalization)
+            kind = next(each for each in kinds if isinstance(layer, each))
+        for part in (kind, getattr(layer, "activation", None)):
+            if part and not getattr(part, "__module__", "").startswith("keras."):
+                name = getattr(part, "__name__", part)
+                raise ValueError(
+                    f"model: the layer {layer.name!r} needs {name} of {part.__module__}; only "
+                    "Keras' layers and activations, and ours, can be exported"
+                )
+        return kind
 
     network = logits_network(model, plain)
     size = preprocessing.image_size

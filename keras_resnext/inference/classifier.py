@@ -119,7 +119,7 @@ def model_classifier(
     first = shape[0] == 3 != shape[2]
     height, width, channels = (*shape[1:], shape[0]) if first else shape
     if preprocessing is None:
-        if not arrays and (height is None or height != width):
+        if not arrays and None in (height, width):
             raise ValueError(
                 f"preprocessing: {model.name} takes images of {height}x{width}, so give a "
                 "Preprocessing with the image_size to use"

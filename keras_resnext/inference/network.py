@@ -1,7 +1,8 @@
 """Any Keras model built on ours as one flat network, which inference and export can handle."""
 
-from collections import Counter
+import re
 from collections.abc import Callable
+from itertools import chain, count
 from typing import Any
 
 import keras
@@ -30,10 +31,10 @@ def rebuild_flat(
         enter: what images go through before the first layer.
 
     Raises:
-        ValueError: it is something else, or a layer cannot be copied.
+        ValueError: it is something else, or a layer cannot be copied; quantized ones cannot.
     """
     copies: dict[int, tuple[Any, Any]] = {}
-    names = Counter({"images": 1})
+    names = {"images"}
 
     def copy(operation):
         """Once per layer, since a layer may be called several times."""
@@ -62,7 +63,13 @@ def rebuild_flat(
     result = keras.Model(images, inline(model, enter(images)), name=model.name)
     backend.native.run_lean(result)
     for layer, copied in copies.values():
-        if getattr(layer, "weights", None) and len(layer.weights) == len(copied.weights):
+        expected, found = len(getattr(layer, "weights", ())), len(getattr(copied, "weights", ()))
+        if 0 < found < expected:
+            raise ValueError(
+                f"model: layer {layer.name!r} has {expected} weights, where a "
+                f"{type(layer).__name__} has {found}; give the model as it was before quantize()"
+            )
+        if 0 < found == expected:
             copied.set_weights(layer.get_weights())
         if isinstance(copied, keras.layers.Normalization):
             copied.finalize_state()
@@ -149,20 +156,33 @@ def _is_inactive(layer):
 
 
 def _copied(operation, change, names):
-    names[operation.name] += 1
-    times = names[operation.name]
-    if not isinstance(operation, keras.Layer) and times == 1:
+    plain = re.sub(r"\W", "_", operation.name, flags=re.ASCII)  # graphs of TensorFlow need that
+    every = chain([plain], (f"{plain}_{number}" for number in count(2)))
+    name = next(name for name in every if name not in names)
+    names.add(name)
+    if not isinstance(operation, keras.Layer) and name == operation.name:
         return operation
-    config = operation.get_config()
+    try:
+        config = operation.get_config()
+    except NotImplementedError as error:
+        raise _no_copy(operation, error) from error
     kind = type(operation)
     if isinstance(operation, keras.Layer):
         kind = change(operation, config) or kind
-    if times > 1:
-        config["name"] = f"{operation.name}_{times}"
+    config["name"] = name
+    for key in config:  # weights are copied, and what is the user's own is not known elsewhere
+        if key.endswith("_initializer"):
+            config[key] = "zeros"
+        elif key.endswith(("_regularizer", "_constraint")):
+            config[key] = None
     try:
         return kind.from_config(config)
     except Exception as error:
-        raise ValueError(
-            f"model: layer {operation.name!r} of {type(operation).__name__} cannot be copied from "
-            f"its get_config(): {str(error).splitlines()[0]}"
-        ) from error
+        raise _no_copy(operation, error) from error
+
+
+def _no_copy(operation, error):
+    return ValueError(
+        f"model: layer {operation.name!r} of {type(operation).__name__} cannot be copied from its "
+        f"get_config(): {str(error).strip().splitlines()[0]}"
+    )

@@ -199,6 +199,14 @@ def test_every_head_and_precision_is_verified(answers, policy, tmp_path):
         assert written["activation"] == ("sigmoid" if name == "sigmoid" else "softmax")
 
 
+IMAGES = np.zeros((1, 8, 8, 3), np.uint8)
+
+
+@keras.saving.register_keras_serializable()
+def double(inputs):
+    return 2 * inputs
+
+
 class Double(keras.layers.Layer):
     def call(self, inputs):
         return 2 * inputs
@@ -217,8 +225,20 @@ def channels_first():
         (small, {"path": "a b"}, r"name: expected letters, digits, .* got 'a b'"),
         (small, {"class_names": ("one",)}, "class_names: expected 2, one per output"),
         (small, {"preprocessing": Preprocessing()}, "expected a classifier of 224x224 RGB images"),
-        (lambda: small(shape=(8, 9, 3)), {}, "takes images of 8x9, so give a Preprocessing"),
-        (lambda: small(Double()), {}, "is a Double of .*; only Keras' layers and ours"),
+        (lambda: small(shape=(8, 9, 3)), {}, r"expected a classifier of 8x8 .* \(8, 9, 3\) to"),
+        (lambda: small(shape=(None, 8, 3)), {}, "takes images of Nonex8, so give a Preprocessing"),
+        (lambda: small(Double()), {}, "needs Double of .*; only Keras' layers and act"),
+        (
+            lambda: small(keras.layers.Conv2D(3, 1, activation=double)),
+            {},
+            "needs double of .*; only Keras' layers and act",
+        ),
+        (small, {"dataset": (IMAGES / 255, [0])}, r"uint8, got \(1, 8, 8, 3\), float64"),
+        (
+            small,
+            {"format": "litert-int8", "dataset": (IMAGES, [2])},
+            "dataset: expected labels from 0 to 1, .*, got 2 to 2",
+        ),
         (channels_first, {}, "takes channels first; build it with channels last"),
         (lambda: keras.Sequential([keras.layers.Dense(2)]), {}, "put keras.Input"),
     ],
