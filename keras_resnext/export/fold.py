@@ -47,19 +47,21 @@ def _foldable(model: keras.Model) -> dict[str, list[keras.Layer]]:
         for node in operation._inbound_nodes:
             consumers.update(map(id, node.input_tensors))
 
-    def convolutions_behind(tensor) -> list[keras.Layer]:
+    def convolutions_behind(tensor, axis: int) -> list[keras.Layer]:
         producer = producers.get(id(tensor))
         if consumers[id(tensor)] != 1:
             return []
         if isinstance(producer, keras.layers.Conv2D):
-            return [producer] if producer.activation is keras.activations.linear else []
+            channels = 1 if producer.data_format == "channels_first" else 3
+            linear = producer.activation is keras.activations.linear
+            return [producer] if linear and axis % 4 == channels else []
         if isinstance(producer, keras.layers.Add):
-            behind = [convolutions_behind(addend) for addend in producer.input]
+            behind = [convolutions_behind(addend, axis) for addend in producer.input]
             return list(chain(*behind)) if all(behind) else []
         return []
 
     norms = [x for x in producers.values() if isinstance(x, keras.layers.BatchNormalization)]
-    found = {norm.name: convolutions_behind(norm.input) for norm in norms}
+    found = {norm.name: convolutions_behind(norm.input, norm.axis) for norm in norms}
     return {name: layers for name, layers in found.items() if layers}
 
 

@@ -45,8 +45,8 @@ def channels_first(network: keras.Model) -> keras.Model:
 def _is_movable(operation: Any) -> bool:
     if not isinstance(operation, keras.Layer):
         return False
-    if len(_input(operation).shape) < 4:
-        return True
+    if len(_input(operation).shape) < 4:  # a Reshape may lead back to an image
+        return len(operation.output.shape) < 4
     config = operation.get_config()
     return (
         type(operation) in _MOVABLE

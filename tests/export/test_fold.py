@@ -56,8 +56,9 @@ def test_what_does_not_follow_a_lone_convolution_stays():
     sums = [layers.BatchNormalization(name="twice")(seen_twice), seen_twice, inputs]
     sums += [layers.BatchNormalization(name="shared")(shared(inputs)), shared(seen_twice)]
     sums += [layers.BatchNormalization(name="activated")(activated)]
+    sums += [layers.BatchNormalization(axis=1, name="rows")(layers.Conv2D(2, 1)(inputs))]
     x = layers.BatchNormalization(name="no_convolution")(layers.Add()(sums))
     model = randomize(keras.Model(inputs, x))
     folded = fold_batch_norm(model)
-    assert sorted(norms(folded)) == ["activated", "no_convolution", "shared", "twice"]
+    assert sorted(norms(folded)) == ["activated", "no_convolution", "rows", "shared", "twice"]
     np.testing.assert_array_equal(outputs(folded), outputs(model))

@@ -30,9 +30,17 @@ def test_images_are_turned_once_whatever_comes_before(block):
     assert sum(isinstance(layer, layers.Permute) for layer in moved.layers) == 1
 
 
-@pytest.mark.parametrize("layer", [layers.Flatten(), layers.Softmax(), layers.Reshape((16, 2))])
-def test_what_depends_on_the_layout_stays(layer):
-    head = [layers.Conv2D(2, 1), layer, layers.Flatten(), layers.Dense(2)]
+@pytest.mark.parametrize(
+    "middle",
+    [
+        [layers.Flatten()],
+        [layers.Softmax()],
+        [layers.Reshape((16, 2))],
+        [layers.GlobalMaxPooling2D(), layers.Reshape((1, 1, 2)), layers.Conv2D(2, 1)],
+    ],
+)
+def test_what_depends_on_the_layout_stays(middle):
+    head = [layers.Conv2D(2, 1), *middle, layers.Flatten(), layers.Dense(2)]
     network = keras.Sequential([keras.Input((4, 4, 3)), *head])
     network = keras.Model(network.inputs, network.outputs)
     assert channels_first(network) is network
