@@ -54,10 +54,12 @@ class GradCAM:
 
     Attributes:
         class_names: by label.
-        preprocessing: as given, or the checkpoint's.
+        preprocessing: as given, or the checkpoint's; else it resizes files alone, or is None where
+            the model takes images of any size.
 
     Raises:
-        ValueError: there is no ResNeXt of ours in it, or no such stage.
+        ValueError: there is no ResNeXt of ours in it, no such stage, or its head takes features of
+            earlier ones, too.
 
     Example:
         >>> maps = GradCAM(model)(images)
@@ -72,17 +74,25 @@ class GradCAM:
         preprocessing: Preprocessing | None = None,
     ):
         classifier = model_classifier(source, class_names, preprocessing, arrays=True)
-        self.class_names, self.preprocessing = classifier.class_names, classifier.preprocessing
+        self.class_names = classifier.class_names
         self._prepare = classifier.prepare
         self._activation = classifier.activation
         network = logits_network(classifier.model)
+        known = preprocessing or classifier.checkpoint or None not in network.input_shape[1:]
+        self.preprocessing = classifier.preprocessing if known else None
         info = feature_info(network)
         stage = len(info) - 1 if stage is None else stage
         if not 0 <= stage < len(info):
             raise ValueError(f"stage: expected 0 (the stem) to {len(info) - 1}, got {stage}")
         features = network.get_layer(info[stage].name).output
         self._to_features = keras.Model(network.input, features)
-        self._to_logits = keras.Model(features, network.output)
+        try:
+            self._to_logits = keras.Model(features, network.output)
+        except ValueError as error:
+            raise ValueError(
+                f"stage: the head of {classifier.model.name!r} takes features of earlier stages, "
+                f"too; expected one below {stage}"
+            ) from error
         self._differentiate = backend.native.outputs_and_gradients(
             partial(self._to_logits, training=False)
         )
@@ -102,10 +112,16 @@ class GradCAM:
             top: how many of the most likely, at most.
 
         Raises:
-            ValueError: `labels` are no such numbers, or `top` is below 1.
+            ValueError: `images` have another shape, `labels` are no such numbers, or `top` is below
+                1.
             ArithmeticError: the network puts out numbers that are not finite.
         """
         check_positive(top=top)
+        taken = [*(self._to_features.input_shape[axis] for axis in self._places), 3]
+        found = np.shape(images)[1:]
+        if len(found) != 3 or any(a not in (None, b) for a, b in zip(taken, found, strict=True)):
+            wanted = ", ".join(map(str, ["N", *taken]))
+            raise ValueError(f"images: expected ({wanted}), got the shape {np.shape(images)}")
         classes = len(self.class_names)
         if labels is not None:
             labels = np.asarray(labels)
@@ -170,8 +186,13 @@ def explain(
         batch_size: files at a time.
 
     Raises:
-        ValueError: a class is unknown (near names are listed).
+        ValueError: a class is unknown (near names are listed), or `grad_cam` knows no image size.
     """
+    if grad_cam.preprocessing is None:
+        raise ValueError(
+            "preprocessing: the model takes images of any size; give GradCAM a Preprocessing with "
+            "the image_size to use"
+        )
     names = grad_cam.class_names
     for name in classes:
         if name not in names:

@@ -150,6 +150,18 @@ def test_what_it_needs_is_said(network):
         GradCAM(other)
     with pytest.raises(ValueError, match=r"stage: expected 0 \(the stem\) to 2, got 3"):
         GradCAM(network, 3)
+    with pytest.raises(ValueError, match=r"images: expected \(N, 10, 8, 3\), got .* \(10, 8, 3\)"):
+        GradCAM(network)(IMAGES[0])
+    with pytest.raises(ValueError, match="images of any size; give GradCAM a Preprocessing"):
+        next(explain(GradCAM(build((None, None, 3))), []))
+    stages = feature_extractor(build(include_top=False), (1, 2))
+    pooled = keras.layers.Concatenate()(list(map(keras.ops.max, stages.outputs, [(1, 2)] * 2)))
+    several = keras.Model(stages.input, keras.layers.Dense(2)(pooled))
+    assert GradCAM(several, 1)(IMAGES).heat.shape == (3, 1, *SHAPE[:2])
+    with pytest.raises(
+        ValueError, match="takes features of earlier stages, too; expected one below"
+    ):
+        GradCAM(several)
     with pytest.raises(ValueError, match=r"expected a classifier of .* RGB images"):
         GradCAM(build((8, 8, 3), include_top=False))
     for labels in (np.arange(3), [[0], [1]], [[0], [1], [4]]):
