@@ -114,9 +114,9 @@ def export(
         )
     if not isinstance(source, keras.Model):
         source = open_checkpoint(source)
-        class_names = class_names or source.class_names
-    if isinstance(dataset, Dataset):
-        class_names = class_names or dataset.class_names
+    for named in (source, dataset):
+        if class_names is None:
+            class_names = getattr(named, "class_names", None)
     classifier = model_classifier(source, class_names, preprocessing)
     images, labels, calibration = _images(dataset, classifier, chosen.int8)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_resnext.checkpoint import Checkpoint, open_checkpoint
 from keras_resnext.data.dataset import check_class_names
-from keras_resnext.files import check_positive
+from keras_resnext.files import check_positive, few
 from keras_resnext.inference.exported import find_exported, open_exported, probabilities
 from keras_resnext.inference.network import check_functional, output_activation
 from keras_resnext.models import from_preset
@@ -49,10 +49,16 @@ class Classifier:
         """Return probabilities, float32 (N, classes), of pixels (N, height, width, 3).
 
         Raises:
-            ValueError: `batch_size` is below 1.
+            ValueError: `batch_size` is below 1, or the images are of another size.
             ArithmeticError: the network puts out numbers that are not finite.
         """
         check_positive(batch_size=batch_size)
+        size = self.preprocessing.image_size
+        if np.shape(images)[1:] != (size, size, 3):
+            raise ValueError(
+                f"images: expected images of {size}x{size}x3, got the shape {np.shape(images)}; "
+                "resize them by the checkpoint's preprocessing"
+            )
         batches = range(0, len(images), batch_size)
         scores = [self.compute(np.asarray(images[i : i + batch_size])) for i in batches]
         outputs = np.concatenate([np.asarray(score, np.float32) for score in scores])
@@ -80,9 +86,13 @@ def open_classifier(
             fit it.
         ImportError: what runs an export is not installed.
     """
-    if not isinstance(source, (keras.Model, Checkpoint)) and (found := find_exported(Path(source))):
+    if not isinstance(source, (keras.Model, Checkpoint)) and (
+        found := find_exported(Path(source).expanduser())
+    ):
         with open_exported(found) as (own_names, own_preprocessing, compute):
-            names = _names(class_names or own_names, len(own_names), source)
+            names = _names(
+                own_names if class_names is None else class_names, len(own_names), source
+            )
             yield Classifier(names, preprocessing or own_preprocessing, compute, "softmax")
     else:
         yield model_classifier(source, class_names, preprocessing)
@@ -112,7 +122,7 @@ def model_classifier(
                 "normalized; give the run's folder instead of a file, or preprocessing="
             )
         model = _load(checkpoint, preprocessing)
-        class_names = class_names or checkpoint.class_names
+        class_names = checkpoint.class_names if class_names is None else class_names
     shape = model.inputs[0].shape[1:]
     if len(shape) != 3:
         raise ValueError(f"model: expected one that takes images, got {model.name!r} of {shape}")
@@ -190,10 +200,12 @@ def check_finite(outputs: np.ndarray) -> None:
 
 
 def _names(names, classes: int, source) -> tuple[str, ...]:
-    names = tuple(names or (f"class {label}" for label in range(classes)))
-    if len(names) != classes:
+    if names is None:
+        names = [f"class {label}" for label in range(classes)]
+    if len(names) != classes or not all(isinstance(name, str) for name in names):
         raise ValueError(
-            f"class_names: expected {classes}, one per output of {source}, got {len(names)}"
+            f"class_names: expected {classes}, one per output of {source}, each a str, got "
+            f"{len(names)}: {few(map(repr, names))}"
         )
     check_class_names(names)
-    return names
+    return tuple(names)

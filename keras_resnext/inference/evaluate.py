@@ -105,12 +105,6 @@ def evaluate(
                         f"dataset: its class {label}, {name!r}, is number {own.index(name)} of "
                         f"{getattr(source, 'name', source)}; expected the same order"
                     )
-        size = classifier.preprocessing.image_size
-        if images.shape[1:] != (size, size, 3):
-            raise ValueError(
-                f"dataset: expected images of {size}x{size}x3, got {tuple(images.shape[1:])}; load "
-                "it with the checkpoint's preprocessing"
-            )
         scores = classifier(images, batch_size)
         names = classifier.class_names
     if isinstance(dataset, Dataset):

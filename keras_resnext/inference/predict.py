@@ -151,12 +151,15 @@ def predictions_as_text(predictions: Sequence[Prediction]) -> str:
 def predictions_as_json(
     source: str | Path, predictions: Sequence[Prediction], unreadable: Mapping[Path, str]
 ) -> str:
-    """Return everything as JSON, the files left out included; probabilities are 0 to 1."""
+    """Return everything as JSON, the files left out included; probabilities are 0 to 1.
+
+    The image of a prediction from an array is null.
+    """
     values = {
         "source": str(source),
         "predictions": [
             {
-                "image": str(prediction.path),
+                "image": prediction.path and str(prediction.path),
                 "top": [
                     dict(zip(("label", "class", "probability"), guess, strict=True))
                     for guess in prediction.guesses

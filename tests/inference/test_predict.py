@@ -105,10 +105,21 @@ def test_files_in_batches_with_reasons_for_the_rest(network, own, tmp_path):
         predict(network, tmp_path, preprocessing=PREPROCESSING)
 
 
+def test_images_and_models_that_do_not_fit(network):
+    with pytest.raises(ValueError, match=r"images of 8x8x3, got the shape \(1, 9, 9, 3\)"):
+        predict(network, np.zeros((1, 9, 9, 3), np.uint8), preprocessing=PREPROCESSING)
+    pool, dense = keras.layers.GlobalMaxPooling2D(), keras.layers.Dense(1)
+    with pytest.raises(ValueError, match="has one output, whose softmax is always 1"):
+        predict(keras.Sequential([keras.Input((8, 8, 3)), pool, dense]), IMAGES)
+
+
 def test_class_names_are_what_a_data_set_may_have(network):
     names = ("نمی‌خواهم", "a\u00a0dog")
-    found = predict(network, IMAGES[:1], class_names=names, preprocessing=PREPROCESSING)
+    array = np.array(names)  # as scikit-learn's encoders have them
+    found = predict(network, IMAGES[:1], class_names=array, preprocessing=PREPROCESSING)
     assert {guess.name for guess in found[0].guesses} == set(names)
+    with pytest.raises(ValueError, match=r"expected 2, one per output of .*, each a str, .* 0, 1"):
+        predict(network, IMAGES, class_names=(0, 1), preprocessing=PREPROCESSING)
     with pytest.raises(ValueError, match=r"class_names: the class name 'b\\n' must be one line"):
         predict(network, IMAGES, class_names=("a", "b\n"), preprocessing=PREPROCESSING)
 
@@ -122,13 +133,14 @@ def test_outputs_that_are_not_finite(network):
 
 def test_table_and_json(tmp_path):
     guesses = (Guess(0, NAMES[0], 0.75), Guess(1, NAMES[1], 0.25))
-    found = [Prediction(tmp_path / "a.png", guesses, None)]
-    head, first, second = predictions_as_text(found).splitlines()
+    found = [Prediction(tmp_path / "a.png", guesses, None), Prediction(None, guesses, None)]
+    head, first, second = predictions_as_text(found[:1]).splitlines()
     assert first.split()[1:] == ["고양이", "75.00%"]
     assert first.index("75.00%") + 3 == second.index("25.00%")  # three letters of two columns
     assert head.index("probability") + 5 == second.index("25.00%")
     values = json.loads(predictions_as_json("net", found, {tmp_path / "b.png": "no image"}))
     assert values["predictions"][0]["top"][1] == {"label": 1, "class": "a dog", "probability": 0.25}
+    assert values["predictions"][1]["image"] is None
     assert values["unreadable"] == [{"image": str(tmp_path / "b.png"), "reason": "no image"}]
 
 
