@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_resnext.files import atomic_write, figure
+from keras_resnext.files import atomic_write, escape, figure, require
 from keras_resnext.inference.evaluate import Report
 from keras_resnext.inference.predict import Prediction
 
@@ -43,7 +43,7 @@ def draw_predictions(predictions: Sequence[Prediction], path: str | os.PathLike)
         axes.set_axis_off()
     for prediction, (left, right) in zip(shown, cells.reshape(-1, 2), strict=False):
         left.imshow(prediction.image)
-        left.set_title(getattr(prediction.path, "name", ""), fontsize=7)
+        left.set_title(_title(prediction), fontsize=7)
         _draw_bars(right, prediction)
     _save(drawing, path)
 
@@ -73,7 +73,7 @@ def draw_explanation(explained: Prediction, path: str | os.PathLike) -> None:
     drawing = figure(figsize=(2.4 * (1 + len(guesses)), 2.7), layout="constrained")
     axes = drawing.subplots(1, 1 + len(guesses))
     axes[0].imshow(image)
-    axes[0].set_title(getattr(explained.path, "name", ""), fontsize=8)
+    axes[0].set_title(_title(explained), fontsize=8)
     gray = image.mean(axis=-1)  # colors would mix with those of the heat
     for overlay, guess, hot in zip(axes[1:], guesses, heat, strict=True):
         overlay.imshow(gray, cmap="gray", vmin=0, vmax=255)
@@ -102,7 +102,7 @@ def draw_confusion(report: Report, path: str | os.PathLike) -> None:
     Raises:
         ImportError: matplotlib or scikit-learn is not installed.
     """
-    from matplotlib.colors import PowerNorm
+    colors = require("matplotlib.colors", "plots need matplotlib")
     from sklearn.metrics import ConfusionMatrixDisplay
 
     groups = [row["superclass"] for row in report.classes]
@@ -123,7 +123,7 @@ def draw_confusion(report: Report, path: str | os.PathLike) -> None:
         xticks_rotation="vertical",
         text_kw={"fontsize": 9},
         # A mistake of a few percent must be seen, too: hence the square root.
-        im_kw={"norm": PowerNorm(0.5, vmin=0, vmax=100)},
+        im_kw={"norm": colors.PowerNorm(0.5, vmin=0, vmax=100)},
     )
     drawing.colorbar(axes.images[0], ax=axes, label="share of the true class (%)", shrink=0.7)
     axes.tick_params(labelsize=9 if few else 6)
@@ -132,6 +132,10 @@ def draw_confusion(report: Report, path: str | os.PathLike) -> None:
         axes.set_yticks([])
     axes.set_title(f"{report.split}: top-1 {report.top1:.2%} of {report.images} images")
     _save(drawing, path)
+
+
+def _title(prediction: Prediction) -> str:
+    return escape(prediction.path.name) if prediction.path else ""
 
 
 def _save(drawing: Any, path: str | os.PathLike) -> None:

@@ -27,7 +27,7 @@ def explained(path, classes):
     heat = np.zeros((classes, 8, 8))
     heat[:, :, :4] = 1
     guesses = tuple(Guess(label, "a$^$", 0.5) for label in range(classes))
-    draw_explanation(Prediction(Path("$x_.png"), guesses, BLUE, heat), path)
+    draw_explanation(Prediction(Path("$x_\udce9.png"), guesses, BLUE, heat), path)
     return pixels(path)
 
 
@@ -44,7 +44,8 @@ def test_an_image_and_its_heat_beside_it(tmp_path):
 
 def test_images_beside_bars(tmp_path):
     guesses = (Guess(0, r"$\badmacro$", 1.0), Guess(1, "고양이", 0.0))
-    shown, left_out = (Prediction(Path("a.png"), guesses, image) for image in (BLUE, None))
+    path = Path("caf\udce9.png")  # as of a file system that has it in Latin-1
+    shown, left_out = (Prediction(path, guesses, image) for image in (BLUE, None))
     draw_predictions([shown] * 3 + [left_out] * 3, tmp_path / "p.png")
     drawn = pixels(tmp_path / "p.png")
     blue = np.flatnonzero((drawn == (0, 0, 255)).all(-1).any(axis=1))
