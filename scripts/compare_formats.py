@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data-dir", required=True, help="where the CIFAR-100 archive lies")
     parser.add_argument("--output", type=Path, required=True, help="Markdown file to write")
     options = parser.parse_args(arguments)
+    if not options.output.absolute().parent.is_dir():
+        parser.error(f"--output: there is no folder {options.output.parent}")
     dataset = load_dataset("cifar100", options.data_dir)
     checkpoint = open_checkpoint(options.checkpoint)
     rows: list[Row] = []

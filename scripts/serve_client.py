@@ -5,6 +5,7 @@ Needs Python alone: copy it wherever the clients are. With --grpc it needs tenso
 
 import argparse
 import base64
+import http.client
 import json
 import sys
 import urllib.error
@@ -19,13 +20,17 @@ def by_rest(address: str, model: str, image: bytes, seconds: float) -> list[tupl
         "instances": [{"b64": base64.b64encode(image).decode()}],
     }
     url = f"{address.rstrip('/')}/v1/models/{model}:predict"
-    request = urllib.request.Request(url, json.dumps(body).encode())
     try:
+        request = urllib.request.Request(url, json.dumps(body).encode())
         with urllib.request.urlopen(request, timeout=seconds) as response:
             (answer,) = json.load(response)["predictions"]
+        return list(zip(answer["classes"], answer["scores"], strict=True))
     except urllib.error.HTTPError as error:  # the server's own words are in the body
         raise RuntimeError(error.read().decode(errors="replace")) from error
-    return list(zip(answer["classes"], answer["scores"], strict=True))
+    except (http.client.HTTPException, ValueError, LookupError, TypeError) as error:
+        raise RuntimeError(
+            f"{url} is no REST API of TensorFlow Serving, such as http://localhost:8501 ({error!r})"
+        ) from error
 
 
 def by_grpc(address: str, model: str, image: bytes, seconds: float) -> list[tuple[str, float]]:

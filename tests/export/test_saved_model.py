@@ -150,6 +150,15 @@ def test_a_hundred_megapixels_take_no_memory(server):
     assert memory["VmHWM"] - memory["VmRSS"] < 100_000  # kilobytes
 
 
+def test_the_client_says_what_an_address_should_be(tmp_path, monkeypatch, capsys):
+    (tmp_path / "a.png").touch()
+    words = ["", "--model=tiny", "--rest=localhost:8501", str(tmp_path / "a.png")]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit, match="1"):
+        runpy.run_path(str(CLIENT), run_name="__main__")
+    assert "is no REST API of TensorFlow Serving, such as http://" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("api", "scheme"), [("rest", "http://"), ("grpc", "")])
 def test_the_client_prints_classes_and_reports_what_is_refused(
     api, scheme, server, own, images, tmp_path, monkeypatch, capsys
