@@ -112,16 +112,10 @@ class GradCAM:
             top: how many of the most likely, at most.
 
         Raises:
-            ValueError: `images` have another shape, `labels` are no such numbers, or `top` is below
-                1.
+            ValueError: `labels` are no such numbers, or `top` is below 1.
             ArithmeticError: the network puts out numbers that are not finite.
         """
         check_positive(top=top)
-        taken = [*(self._to_features.input_shape[axis] for axis in self._places), 3]
-        found = np.shape(images)[1:]
-        if len(found) != 3 or any(a not in (None, b) for a, b in zip(taken, found, strict=True)):
-            wanted = ", ".join(map(str, ["N", *taken]))
-            raise ValueError(f"images: expected ({wanted}), got the shape {np.shape(images)}")
         classes = len(self.class_names)
         if labels is not None:
             labels = np.asarray(labels)

@@ -150,8 +150,6 @@ def test_what_it_needs_is_said(network):
         GradCAM(other)
     with pytest.raises(ValueError, match=r"stage: expected 0 \(the stem\) to 2, got 3"):
         GradCAM(network, 3)
-    with pytest.raises(ValueError, match=r"images: expected \(N, 10, 8, 3\), got .* \(10, 8, 3\)"):
-        GradCAM(network)(IMAGES[0])
     with pytest.raises(ValueError, match="images of any size; give GradCAM a Preprocessing"):
         next(explain(GradCAM(build((None, None, 3))), []))
     stages = feature_extractor(build(include_top=False), (1, 2))
