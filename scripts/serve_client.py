@@ -27,9 +27,10 @@ def by_rest(address: str, model: str, image: bytes, seconds: float) -> list[tupl
         return list(zip(answer["classes"], answer["scores"], strict=True))
     except urllib.error.HTTPError as error:  # the server's own words are in the body
         raise RuntimeError(error.read().decode(errors="replace")) from error
-    except (http.client.HTTPException, ValueError, LookupError, TypeError) as error:
+    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
         raise RuntimeError(
-            f"{url} is no REST API of TensorFlow Serving, such as http://localhost:8501 ({error!r})"
+            f"{url} does not answer as TensorFlow Serving's REST API, such as that of "
+            f"http://localhost:8501 ({error!r})"
         ) from error
 
 

@@ -150,13 +150,14 @@ def test_a_hundred_megapixels_take_no_memory(server):
     assert memory["VmHWM"] - memory["VmRSS"] < 100_000  # kilobytes
 
 
-def test_the_client_says_what_an_address_should_be(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("address", ["localhost:8501", "myserver"])
+def test_the_client_says_what_an_address_should_be(address, tmp_path, monkeypatch, capsys):
     (tmp_path / "a.png").touch()
-    words = ["", "--model=tiny", "--rest=localhost:8501", str(tmp_path / "a.png")]
+    words = ["", "--model=tiny", f"--rest={address}", str(tmp_path / "a.png")]
     monkeypatch.setattr(sys, "argv", words)
     with pytest.raises(SystemExit, match="1"):
         runpy.run_path(str(CLIENT), run_name="__main__")
-    assert "is no REST API of TensorFlow Serving, such as http://" in capsys.readouterr().err
+    assert "REST API, such as that of http://localhost:8501" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("api", "scheme"), [("rest", "http://"), ("grpc", "")])
