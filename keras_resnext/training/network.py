@@ -30,33 +30,30 @@ def resolve(settings: Settings) -> Settings:
         ValueError: the weights are not there, or belong to another network than the settings name.
         ConnectionError: the hub cannot be reached.
     """
-    data, network = settings.data, settings.network
-    image_size = data.image_size
+    network, size, checkpoint = settings.network, settings.data.image_size, None
     given = {name: value for name in OPEN if (value := getattr(network, name)) is not None}
-    size_is_open = data.has_files and image_size is None
+    size_is_open = settings.data.has_files and size is None
     if network.weights is not None and (len(given) < len(OPEN) or size_is_open):
         checkpoint = open_checkpoint(network.weights)
-        found = dataclasses.asdict(checkpoint.architecture)
-        values = {name: found[name] for name in OPEN} | given
-        ours = Architecture(stage_blocks(network.model, values["reduce"]), **values)
-        if ours != checkpoint.architecture:
-            raise ValueError(
-                f"--weights: {checkpoint.name} is a {checkpoint.architecture}, and the other "
-                f"options ask for a {ours}; change those, or choose other weights"
-            )
-        if size_is_open and checkpoint.preprocessing:
-            image_size = checkpoint.preprocessing.image_size
-    if data.has_files and image_size is None:
-        image_size = Preprocessing().image_size
-    if network.weights is None:
-        large = network.model in FOR_CPUS or (image_size or 0) > LARGEST_CIFAR_SIZE
+    if size_is_open:
+        measured = checkpoint.preprocessing if checkpoint else None
+        size = (measured or Preprocessing()).image_size
+    if checkpoint:
+        default = checkpoint.architecture
+    else:
+        large = network.model in FOR_CPUS or (size or 0) > LARGEST_CIFAR_SIZE
         default = Architecture((), stem="imagenet" if large else "cifar")
         if network.model == "resnext29":
             default = dataclasses.replace(default, cardinality=8, base_width=64)
-        values = {name: getattr(default, name) for name in OPEN} | given
-    elif len(given) == len(OPEN):
-        values = given
-    return settings.change(image_size=image_size, **values)
+    values = {name: getattr(default, name) for name in OPEN} | given
+    resolved = settings.change(image_size=size, **values)
+    ours = architecture(resolved)
+    if checkpoint and ours != checkpoint.architecture:
+        raise ValueError(
+            f"--weights: {checkpoint.name} is a {checkpoint.architecture}, and the other "
+            f"options ask for a {ours}; change those, or choose other weights"
+        )
+    return resolved
 
 
 def architecture(settings: Settings) -> Architecture:
