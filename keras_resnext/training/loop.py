@@ -229,7 +229,7 @@ def dry_run(settings: Settings, rematerialized: bool = False) -> str:
         ValueError: as `train` raises.
     """
     settings = resolve(settings)
-    initial = origin(settings, Path())
+    initial = origin(settings)
     dataset = data.load_dataset(
         settings.data.dataset, settings.data.data_dir, preprocessing(settings, initial)
     )

@@ -62,12 +62,12 @@ def architecture(settings: Settings) -> Architecture:
     return Architecture(stage_blocks(settings.network.model, values["reduce"]), **values)
 
 
-def origin(settings: Settings, folder: Path) -> Checkpoint | None:
+def origin(settings: Settings, folder: Path | None = None) -> Checkpoint | None:
     """The checkpoint that says how images become the network's input, and its license.
 
-    What the run itself has saved in `folder` goes first: so it resumes without the initial weights.
+    What a run itself has saved in `folder` goes first: so it resumes without the initial weights.
     """
-    if (folder / CONFIG).is_file():
+    if folder and (folder / CONFIG).is_file():
         return open_checkpoint(folder)
     return open_checkpoint(settings.network.weights) if settings.network.weights else None
 

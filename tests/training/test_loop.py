@@ -324,6 +324,7 @@ def test_progress_is_shown_with_images_per_second_and_in_tensorboard(tmp_path, c
 
 def test_a_dry_run_describes_and_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.json").write_text("{}")  # another program's
     settings = SETTINGS.change(small_sizes=(16,), small_until=(1,))
     text = dry_run(settings)
     parameters = build_network(resolve(settings), tiny_demo()).count_params()
@@ -336,7 +337,7 @@ def test_a_dry_run_describes_and_writes_nothing(tmp_path, monkeypatch):
         "Memory, estimated: ",
     ):
         assert words in text
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
     def memory(text):
         return int(re.search(r"Memory, estimated: ([\d,]+) MiB", text)[1].replace(",", ""))

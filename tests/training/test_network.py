@@ -22,7 +22,6 @@ from keras_resnext.training.optimizer import averaged
 from tests.training.tiny import SETTINGS, shrink, tiny_demo
 
 FOLDER = Settings().change(dataset="folder", data_dir=Path("photographs"), model="resnext50")
-NONE = Path("nowhere")
 
 
 @pytest.mark.parametrize(
@@ -50,7 +49,7 @@ def test_grouped_resnext152_has_stages_of_its_own():
 def test_a_folder_without_weights_has_the_stem_for_its_size(size, stem):
     settings = resolve(FOLDER.change(image_size=size))
     assert settings.network.stem == stem
-    assert preprocessing(settings, origin(settings, NONE)) == whole_image(size or 224)
+    assert preprocessing(settings, origin(settings)) == whole_image(size or 224)
 
 
 def test_published_weights_decide_what_the_settings_leave_open():
@@ -58,12 +57,12 @@ def test_published_weights_decide_what_the_settings_leave_open():
     published = open_checkpoint("resnext50d_32x4d.bt_in1k")
     assert architecture(settings) == published.architecture
     assert settings.data.image_size == published.preprocessing.image_size
-    assert preprocessing(settings, origin(settings, NONE)) == published.preprocessing
+    assert preprocessing(settings, origin(settings)) == published.preprocessing
 
 
 def test_another_image_size_keeps_the_share_that_is_cropped():
     settings = resolve(RECIPES["finetune"].change(image_size=448))
-    found = preprocessing(settings, origin(settings, NONE))
+    found = preprocessing(settings, origin(settings))
     assert found == Preprocessing(448, 464, "bilinear", MEAN, STD)
 
 
