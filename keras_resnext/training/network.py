@@ -136,9 +136,19 @@ def training_batches(
     shard: tuple[int, int] = (0, 1),
     use_multiprocessing: bool = False,
 ) -> Batches:
-    """Shuffled and augmented batches of the training split, which holds one batch or more."""
-    if not len(dataset.train):
-        raise ValueError(f"--data-dir: holds no training images of {dataset.name}, expected train/")
+    """Shuffled and augmented batches of the training split, which holds one batch or more.
+
+    Raises:
+        ValueError: training would fail on this data, now or after some epochs.
+    """
+    if not (len(dataset.train) and len(dataset.validation)):
+        raise ValueError(
+            f"--data-dir: expected images of {dataset.name} in train/ and val/, got "
+            f"{len(dataset.train)} and {len(dataset.validation)}"
+        )
+    size, largest = dataset.input_shape[0], max(settings.augmentation.small_sizes, default=0)
+    if largest > size:
+        raise ValueError(f"--small-sizes: must be at most the images' {size} pixels, got {largest}")
     if settings.data.batch_size > len(dataset.train):
         raise ValueError(
             f"--batch-size: must be at most the {len(dataset.train)} training images of "

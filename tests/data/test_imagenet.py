@@ -9,7 +9,7 @@ from keras_resnext import architecture
 from keras_resnext.checkpoint import open_checkpoint
 from keras_resnext.data import DatasetError, load_dataset
 from keras_resnext.preprocessing import Preprocessing, imagenet_class_names, whole_image
-from keras_resnext.training import RECIPES, RunOptions, train
+from keras_resnext.training import RECIPES, RunOptions, dry_run, train
 from tests.data.conftest import ONCE, numbers, plain, write_classes
 
 pytestmark = ONCE
@@ -140,6 +140,7 @@ def test_a_recipe_trains_on_it(tmp_path, monkeypatch):
     assert found == Preprocessing(16, 18, "bilinear"), "of the ratio 256 to 224"
     examples = {path.stem for path in (tmp_path / "run" / "examples").iterdir()}
     assert examples == {EVERY[label] for label in LABELS}
-    settings = settings.change(data_dir=tmp_path / "data/val")
-    with pytest.raises(ValueError, match="--data-dir: holds no training images of imagenet"):
-        train(settings, tmp_path / "none", RunOptions())
+    (tmp_path / "data/val").rename(tmp_path / "val")
+    for folder, found in (("val", "0 and 3"), ("data", "12 and 0")):
+        with pytest.raises(ValueError, match=f"--data-dir: expected images .* got {found}$"):
+            dry_run(settings.change(data_dir=tmp_path / folder))

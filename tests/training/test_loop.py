@@ -286,6 +286,11 @@ class TestRefusals:
         self.refused(ValueError, message, large, tmp_path / "run", RunOptions())
         assert not (tmp_path / "run").exists()
 
+    def test_images_smaller_than_those_of_a_later_epoch(self, tmp_path):
+        message = "--small-sizes: must be at most the images' 32 pixels, got 40"
+        growing = SETTINGS.change(small_sizes=(16, 40), small_until=(1, 2))
+        self.refused(ValueError, message, growing, tmp_path / "run", RunOptions())
+
     def test_a_folder_that_cannot_be_made(self, tmp_path):
         (tmp_path / "file").write_text("")
         message = "cannot write to .*file/run: Not a directory"
