@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_resnext import backend
@@ -26,7 +27,7 @@ SECONDS_BETWEEN_LINES = 60
 
 
 class Diverged(ArithmeticError):  # noqa: N818 - names what happened
-    """The loss is not a number any more. The message says where, and what to do."""
+    """The loss or a weight is not finite any more. The message says where, and what to do."""
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
@@ -79,34 +80,15 @@ class Interruption(keras.callbacks.Callback):
         self.on_train_batch_end(None)
 
 
-class StopOnNaN(keras.callbacks.Callback):
-    """Raise `Diverged` once the loss is not finite.
-
-    `keras.callbacks.TerminateOnNaN` asks `fit` to stop, which still runs the validation and ends
-    the epoch as if all were well, so that worthless weights reach the checkpoint.
-    """
-
-    def __init__(self, progress: Progress):
-        super().__init__()
-        self.progress = progress
-
-    def on_train_batch_end(self, batch, logs=None):
-        """Check the running loss."""
-        if not math.isfinite(logs["loss"]):
-            raise Diverged(
-                f"loss is {logs['loss']} at epoch {self.progress.epoch + 1}, step "
-                f"{self.progress.step + 1}: training has diverged. Lower --learning-rate or raise "
-                "--warmup-epochs."
-            )
-
-
 @dataclass(eq=False)
 class KeepRun(keras.callbacks.Callback):
-    """Count epochs and steps, record epochs, save weights and checkpoints, and stop on a signal.
+    """Count epochs and steps, record epochs, save weights and checkpoints, and know when to stop.
 
-    Comes last, as it raises `Interrupted`; a signal during validation takes effect at the end of
-    the epoch. `keras.callbacks.ModelCheckpoint` and `CSVLogger` write in place: a kill loses the
-    best weights, and an epoch that is repeated after it is in the history twice.
+    Comes last, as it raises `Interrupted` on a signal, which during validation takes effect at the
+    end of the epoch, and `Diverged` once the loss or, before they are saved, a weight is not
+    finite. `keras.callbacks.TerminateOnNaN` only asks `fit` to stop, which still validates and ends
+    the epoch as if all were well. `keras.callbacks.ModelCheckpoint` and `CSVLogger` write in place:
+    a kill loses the best weights, and an epoch that is repeated after it is in the history twice.
 
     Args:
         checkpoints: where to save.
@@ -143,6 +125,8 @@ class KeepRun(keras.callbacks.Callback):
         before, now = self.progress.step, time.monotonic()
         done = min(batch + 1, self.steps_per_epoch - self._first_step)
         self.progress.step = self._first_step + done
+        if not math.isfinite(logs["loss"]):
+            self._stop_diverged(f"loss is {logs['loss']}")
         logs["images/s"] = done * self.batch_size / (now - self._begin)  # for the progress bar
         if not sys.stdout.isatty() and now - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = now
@@ -152,6 +136,7 @@ class KeepRun(keras.callbacks.Callback):
             return  # the epoch's end follows, and saves
         wanted = self.every and self.progress.step // self.every > before // self.every
         if wanted or self.interruption.signal_number is not None:
+            self._check_weights()
             state = self.model.metrics_variables
             self.progress.metrics = [float(ops.convert_to_numpy(total)) for total in state]
             self._count_seconds()
@@ -160,6 +145,7 @@ class KeepRun(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Record the epoch and save."""
+        self._check_weights()
         progress = self.progress
         self._count_seconds()
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
@@ -183,6 +169,17 @@ class KeepRun(keras.callbacks.Callback):
             self.report(progress)
         self.checkpoints.save(self.model, progress)
         self._stop_if_asked()
+
+    def _check_weights(self):
+        """What the last step did to them shows in no loss yet."""
+        if not all(np.isfinite(weights).all() for weights in self.model.get_weights()):
+            self._stop_diverged("there are weights that are not finite")
+
+    def _stop_diverged(self, found):
+        raise Diverged(
+            f"{found} at epoch {self.progress.epoch + 1}, step {self.progress.step}: training has "
+            "diverged. Lower --learning-rate or raise --warmup-epochs."
+        )
 
     def _count_seconds(self):
         now = time.monotonic()

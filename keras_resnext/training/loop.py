@@ -19,7 +19,7 @@ from keras_resnext.models import load_weights
 from keras_resnext.rematerialize import rematerialize, segments
 from keras_resnext.training import replicas as scale
 from keras_resnext.training import run
-from keras_resnext.training.callbacks import Interruption, KeepRun, StopOnNaN, tensorboard
+from keras_resnext.training.callbacks import Interruption, KeepRun, tensorboard
 from keras_resnext.training.checkpoints import Checkpoints, Progress
 from keras_resnext.training.network import (
     architecture,
@@ -56,7 +56,7 @@ def train(settings: Settings, folder: Path, options: RunOptions) -> dict:
         ValueError: settings, weights and data do not fit (DatasetError among them).
         ConnectionError: the initial weights cannot be downloaded.
         Interrupted: a signal came; a checkpoint has been saved.
-        Diverged: the loss is not finite any more.
+        Diverged: the loss or a weight is not finite any more.
     """
     settings = resolve(settings)
     before = run.check(folder, settings, options.resume)
@@ -142,7 +142,6 @@ def _fit(
             "callbacks": [
                 *backend.native.callbacks(),
                 interruption,
-                StopOnNaN(progress),
                 ValidateAverages(),
                 *(extra if replicas.is_chief else []),
                 keep,

@@ -235,14 +235,23 @@ def test_finetuning_trains_the_classifier_first(photographs, tmp_path, freeze):
 
 
 @ONCE
-def test_a_diverged_run_stops_and_keeps_its_checkpoint(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("step", "poisoned", "message"),
+    [
+        (0, lambda model: model.layers[-1].bias, "loss is nan at epoch 2, step 1"),
+        (4, lambda model: model.optimizer.momentums[-1], "weights that are not .* 2, step 5"),
+    ],
+)
+def test_a_diverged_run_stops_and_keeps_its_checkpoint(
+    step, poisoned, message, tmp_path, monkeypatch
+):
     folder = tmp_path / "run"
 
     def poison(callback):
-        callback.model.layers[-1].bias.assign(np.full(12, np.nan))
+        poisoned(callback.model).assign(np.full(12, np.nan))
 
-    at_step(monkeypatch, 1, 0, poison)
-    with pytest.raises(Diverged, match=r"loss is nan at epoch 2, step 1.*Lower --learning-rate"):
+    at_step(monkeypatch, 1, step, poison)
+    with pytest.raises(Diverged, match=f"{message}: .*Lower --learning-rate"):
         train(SETTINGS, folder, RunOptions())
     (latest,) = (folder / "checkpoints").glob("*.safetensors")
     assert latest.name.startswith("epoch00001")
