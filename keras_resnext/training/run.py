@@ -15,7 +15,7 @@ from keras_resnext import backend
 from keras_resnext.files import escape, locked, make_folder, markdown_table, write_text
 from keras_resnext.training.checkpoints import Row
 from keras_resnext.training.plots import draw_curves
-from keras_resnext.training.settings import FREE, Count, Folder, Settings, checked, option
+from keras_resnext.training.settings import FREE, Count, Folder, Settings, Whole, checked, option
 
 SETTINGS_FILE = "settings.toml"
 RUN_NAME = re.compile(r"\w[\w.,+=@ -]{0,99}")
@@ -44,9 +44,9 @@ class RunOptions:
     """Continue the run of that name from its last checkpoint, with its own settings."""
     dry_run: bool = False
     """Print network, data, steps and estimated memory, and write nothing."""
-    checkpoint_every: int = 0
+    checkpoint_every: Whole = 0
     """Steps between checkpoints within an epoch; 0: only at each epoch's end and on Ctrl-C."""
-    workers: int = 2
+    workers: Whole = 2
     """Batches prepared at the same time, ahead of training; 0: none."""
     use_multiprocessing: bool = False
     """Prepare them in processes instead of threads, each of which holds the training images: for a
@@ -66,9 +66,6 @@ class RunOptions:
     """Also write the history for TensorBoard, which needs TensorFlow."""
 
     def __post_init__(self):
-        for name in ("checkpoint_every", "workers"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}: must be 0 or more, got {getattr(self, name)}")
         if self.run_name is not None:
             self.folder(self.run_name)
         if self.steps_per_execution > 1 and backend.NAME == "torch":

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
 
 from keras_resnext.data import Augmentation, DatasetName
+from keras_resnext.files import require
 
 try:
     import pydantic
@@ -28,6 +29,7 @@ except ImportError as missing:
 T = TypeVar("T")
 
 Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Factor = Annotated[float, Field(gt=0, le=1)]
@@ -38,22 +40,22 @@ FREE = ("epochs", "data_dir")
 
 
 @dataclass_transform(
-    frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,)
+    kw_only_default=True, frozen_default=True, field_specifiers=(dataclasses.field,)
 )
 def checked(cls: type[T]) -> type[T]:
-    """Make a frozen dataclass whose values pydantic checks; its errors become one line.
+    """Make a frozen dataclass whose values, given by name, pydantic checks; errors are one line.
 
     Raises:
         ValueError: (by the class) a value is out of range; the message names the option.
     """
     config = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-    result: Any = pydantic_dataclass(frozen=True, kw_only=True, config=config)(cls)
+    result: Any = pydantic_dataclass(kw_only=True, frozen=True, config=config)(cls)
     init = result.__init__
 
     @functools.wraps(init)
-    def init_in_one_line(self, *args, **kwargs):
+    def init_in_one_line(self, **kwargs):
         try:
-            init(self, *args, **kwargs)
+            init(self, **kwargs)
         except pydantic.ValidationError as error:
             raise ValueError(_in_one_line(error)) from None
 
@@ -228,7 +230,7 @@ class Settings:
     batch_norm: Literal["per_replica", "synchronized"] = "per_replica"
     """On several devices: normalize by the statistics of each device's part of the batch, or of the
     whole batch."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of initial weights, order and augmentation."""
     deterministic: bool = False
     """Make a repeated run bit-equal on the same machine and backend; slower on a GPU. On a CPU runs
@@ -275,8 +277,7 @@ class Settings:
 
     def to_toml(self) -> str:
         """The settings as TOML, one table per part; values that are None are left out."""
-        import tomli_w
-
+        tomli_w = require("tomli_w", "training needs tomli-w")
         return tomli_w.dumps(_adapter().dump_python(self, mode="json", exclude_none=True))
 
     @classmethod

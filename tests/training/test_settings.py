@@ -34,6 +34,7 @@ def test_each_setting_has_a_name_of_its_own():
         ("[augmentation]\nfoo = 1", "unknown setting 'augmentation.foo'"),
         ("[data]\nbatch_size = 0", "--batch-size: must be greater than or equal to 1, got 0"),
         ("[data]\nbatch_size = '3'", "--batch-size: must be a valid integer, got '3'"),
+        ("seed = 4294967296", "--seed: must be less than 4294967296, got 4294967296"),
         ("[schedule]\nlearning_rate = nan", "--learning-rate: must be a finite number, got nan"),
         ("[schedule]\nmilestones = [3, 2]", "--milestones: must rise, got 3 2"),
         ("[schedule]\nmilestones = [0]", "--milestones: must be greater than or equal to 1, got 0"),
@@ -67,6 +68,8 @@ def test_values_are_checked_from_python_too():
         Settings().change(batch_size=-1)
     with pytest.raises(ValueError, match="unknown setting 'batchsize'"):
         Settings().change(batchsize=64)
+    with pytest.raises(TypeError, match="1 positional argument"):
+        RunOptions("runs")
 
 
 def test_learning_rate_follows_the_images_per_update():
