@@ -14,7 +14,6 @@ from keras import ops
 from keras_resnext import backend
 from keras_resnext.backend import Replicas
 from keras_resnext.files import write_safetensors
-from keras_resnext.training.optimizer import build_optimizer
 from keras_resnext.training.replicas import check_same, largest
 
 FORMAT = "4"
@@ -161,7 +160,8 @@ class Checkpoints:
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:
-    build_optimizer(model)
+    if not model.optimizer.built:  # built twice, Keras' LossScaleOptimizer has some of them twice
+        model.optimizer.build(model.trainable_variables)
     return [*model.weights, *model.optimizer.variables]
 
 

@@ -10,9 +10,8 @@ from keras_resnext.training.settings import Settings
 
 def one_hot(settings: Settings) -> bool:
     """Whether labels are probabilities of all classes instead of one class's number."""
-    loss, augmentation = settings.loss, settings.augmentation
-    mixes = augmentation.mixup or augmentation.cutmix
-    return bool(loss.label_smoothing or mixes or loss.class_weights == "balanced")
+    own, mixes = settings.loss, settings.augmentation.mixes
+    return mixes or own.label_smoothing > 0 or own.class_weights == "balanced"
 
 
 def loss(settings: Settings, dataset: Dataset) -> keras.losses.Loss:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import keras
 import numpy as np
@@ -112,33 +111,20 @@ class CoupledSGD(keras.optimizers.SGD):
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def build_optimizer(model: keras.Model) -> None:
-    """Make the variables of a compiled model's optimizer, once.
-
-    Built twice, Keras' `LossScaleOptimizer` has some of them twice.
-    """
-    if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
-
-
 def optimizer(settings: Settings, steps_per_epoch: int) -> keras.optimizers.Optimizer:
     """SGD with the weight decay and learning rates that the settings name."""
     own = settings.optimizer
-    arguments: dict[str, Any] = {
-        "learning_rate": learning_rate(settings, steps_per_epoch),
-        "momentum": own.momentum,
-        "nesterov": own.nesterov,
-        "global_clipnorm": own.clip_norm or None,
-    }
-    if own.accumulate_steps > 1:
-        arguments["gradient_accumulation_steps"] = own.accumulate_steps
-    if own.ema_decay:
-        arguments |= {"use_ema": True, "ema_momentum": own.ema_decay}
     return CoupledSGD(
-        **arguments,
+        learning_rate(settings, steps_per_epoch),
+        own.momentum,
+        own.nesterov,
         coupled_weight_decay=own.weight_decay,
         backbone_rate=own.backbone_rate,
         frozen_steps=round(settings.schedule.frozen_epochs * steps_per_epoch),
+        global_clipnorm=own.clip_norm or None,
+        gradient_accumulation_steps=own.accumulate_steps if own.accumulate_steps > 1 else None,
+        use_ema=own.ema_decay > 0,
+        ema_momentum=own.ema_decay,
     )
 
 
