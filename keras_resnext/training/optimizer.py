@@ -133,9 +133,10 @@ def learning_rate(
 ) -> schedules.LearningRateSchedule | float:
     """Learning rate of a run, by the number of steps done (0 for the first)."""
     own, peak = settings.schedule, settings.peak_learning_rate
-    warmup = round(own.warmup_epochs * steps_per_epoch)
+    steps = own.epochs * steps_per_epoch
+    warmup = min(round(own.warmup_epochs * steps_per_epoch), steps - 1)  # rounding may leave none
     if own.schedule == "cosine":
-        rest = own.epochs * steps_per_epoch - warmup
+        rest = steps - warmup
         if not warmup:
             return schedules.CosineDecay(peak, rest)
         return schedules.CosineDecay(0.0, rest, warmup_target=peak, warmup_steps=warmup)

@@ -123,6 +123,11 @@ def test_cosine(warmup):
     np.testing.assert_allclose(rates(settings), expected, rtol=1e-5, atol=1e-8)
 
 
+def test_a_warm_up_leaves_a_step_at_the_peak():
+    settings = Settings().change(epochs=1, schedule="cosine", warmup_epochs=0.9)
+    np.testing.assert_allclose(rates(settings), [0, 0.05, 0.1], rtol=1e-6)
+
+
 class Record(keras.callbacks.Callback):
     """Weights after each step, and during validation."""
 
