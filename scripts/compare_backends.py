@@ -76,10 +76,10 @@ def run(backend: str, job: dict, scratch: Path) -> dict:
 
 def write(results: dict[str, dict], differences: np.ndarray, folder: Path) -> None:
     """Write the losses as CSV, Markdown and curves."""
-    from keras_resnext.files import figure, markdown_table, write_csv
+    from keras_resnext.files import figure, markdown_table, write_csv, write_text
 
     losses = {backend: result["losses"] for backend, result in results.items()}
-    header = ["step", *losses, "relative difference"]
+    header = ["step", *losses, "relative_difference"]
     steps = range(1, len(differences) + 1)
     rows = list(zip(steps, *losses.values(), differences.tolist(), strict=True))
     write_csv(folder / "losses.csv", [dict(zip(header, row, strict=True)) for row in rows])
@@ -99,7 +99,7 @@ def write(results: dict[str, dict], differences: np.ndarray, folder: Path) -> No
         "",
         markdown_table(header, first),
     ]
-    (folder / "comparison.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(folder / "comparison.md", "\n".join(lines) + "\n")
     picture = figure(figsize=(11, 4.2), layout="constrained")
     curves, difference = picture.subplots(1, 2)
     for (backend, values), style in zip(losses.items(), ("-", "--", ":"), strict=False):

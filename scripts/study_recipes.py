@@ -13,7 +13,7 @@ from typing import Any
 
 from study_cardinality import short_recipe, train
 
-from keras_resnext.files import markdown_table
+from keras_resnext.files import markdown_table, write_text
 from keras_resnext.training import read_run
 
 EPOCHS = 6
@@ -60,7 +60,7 @@ def report(chosen: argparse.Namespace) -> None:
     header = ["variant", "seeds", "validation, %", "gain", "test, %", "gain"]
     text = markdown_table(header, rows) + "\n"
     chosen.report.parent.mkdir(parents=True, exist_ok=True)
-    chosen.report.write_text(text, encoding="utf-8")
+    write_text(chosen.report, text)
     print(text)
 
 
