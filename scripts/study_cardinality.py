@@ -25,6 +25,7 @@ from keras_resnext.architecture import stage_blocks
 from keras_resnext.blocks import Block, batch_norm
 from keras_resnext.files import figure, markdown_table, write_csv, write_text
 from keras_resnext.publishing import costs
+from keras_resnext.training.run import SETTINGS_FILE
 
 SIZE, CLASSES = 32, 100
 STEM = "imagenet"  # features of 8x8, 4x4 and 2x2: a fifteenth of the cost of the CIFAR stem's
@@ -127,7 +128,7 @@ def train(settings: training.Settings, folder: Path) -> None:
         output_dir=folder.parent,
         run_name=folder.name,
         checkpoint_every=100,
-        resume=(folder / "checkpoints").is_dir(),
+        resume=(folder / SETTINGS_FILE).is_file(),  # the first that a run writes
     )
     try:
         training.train(settings, folder, options)
