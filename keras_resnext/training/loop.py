@@ -14,7 +14,7 @@ from keras_resnext import backend, data
 from keras_resnext.backend import Replicas
 from keras_resnext.checkpoint import open_checkpoint, write_checkpoint, write_config
 from keras_resnext.data import Dataset, SharedEvaluation
-from keras_resnext.files import write_csv, write_json, write_text
+from keras_resnext.files import figure, write_csv, write_json, write_text
 from keras_resnext.models import load_weights
 from keras_resnext.rematerialize import rematerialize, segments
 from keras_resnext.training import replicas as scale
@@ -109,6 +109,7 @@ def _fit(
     if progress.best_epoch:
         _check_weights(folder)
     if replicas.is_chief:
+        figure()  # without matplotlib the first epoch would be lost before it is saved
         write_text(folder / run.SETTINGS_FILE, settings.to_toml())
         data.write_examples(folder, dataset)
     backend.native.synchronize(model)

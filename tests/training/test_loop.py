@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 import signal
+import sys
 
 import keras
 import numpy as np
@@ -304,6 +305,12 @@ class TestRefusals:
         (tmp_path / "file").write_text("")
         message = "cannot write to .*file/run: Not a directory"
         self.refused(OSError, message, SETTINGS, tmp_path / "file/run", RunOptions())
+
+    def test_no_matplotlib(self, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+        message = "plots need matplotlib. Type: pip install"
+        self.refused(ImportError, message, SETTINGS, tmp_path / "run", RunOptions())
+        assert not (tmp_path / "run").exists()
 
     def test_no_gpu(self, tmp_path, monkeypatch):
         monkeypatch.setattr(backend.native, "accelerators", tuple)
