@@ -6,10 +6,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,10 +17,11 @@ from keras import ops
 
 from keras_resnext import backend
 from keras_resnext.backend import Replicas
-from keras_resnext.checkpoint import WEIGHTS
-from keras_resnext.files import require
+from keras_resnext.checkpoint import WEIGHTS, write_checkpoint
+from keras_resnext.files import require, write_csv
 from keras_resnext.training.checkpoints import Checkpoints, Progress, restore_metrics
 from keras_resnext.training.optimizer import averaged
+from keras_resnext.training.plots import draw_curves
 from keras_resnext.training.replicas import alone, largest
 
 SECONDS_BETWEEN_LINES = 60
@@ -91,21 +92,21 @@ class KeepRun(keras.callbacks.Callback):
     a kill loses the best weights, and an epoch that is repeated after it is in the history twice.
 
     Args:
-        checkpoints: where to save.
+        folder: of the run, for its weights, history and curves.
+        described: what else `write_checkpoint` takes.
+        checkpoints: where to save the progress, with weights and optimizer.
         progress: is kept up to date; says where this `fit` goes on.
         interruption: asks to stop.
-        save: `save(model, weights_file)` saves the weights of the run.
-        report: writes what people read about the run, each epoch.
         steps_per_epoch: of a whole one.
         batch_size: images per step.
         every: steps between checkpoints within an epoch; 0: none there.
     """
 
+    folder: Path
+    described: dict[str, Any]
     checkpoints: Checkpoints
     progress: Progress
     interruption: Interruption
-    save: Callable[[keras.Model, str], None]
-    report: Callable[[Progress], None]
     steps_per_epoch: int
     batch_size: int
     every: int = 0
@@ -160,13 +161,13 @@ class KeepRun(keras.callbacks.Callback):
             progress.best_accuracy, progress.best_epoch = row["val_accuracy"], epoch + 1
             names.insert(0, WEIGHTS["best"])  # a folder with config.json is one that opens
         progress.epoch, progress.step, progress.metrics, progress.seconds = epoch + 1, 0, [], 0.0
-        with averaged(self.model):
+        with averaged(self.model), alone():
             if self.checkpoints.replicas.is_chief:
-                with alone():
-                    for name in names:
-                        self.save(self.model, name)
-        if self.checkpoints.replicas.is_chief:
-            self.report(progress)
+                for name in names:
+                    write_checkpoint(self.folder, self.model, weights_file=name, **self.described)
+                write_csv(self.folder / "history.csv", progress.history)
+                curves = {self.folder.resolve().name: progress.history}
+                draw_curves(curves, self.folder / "curves.png")
         self.checkpoints.save(self.model, progress)
         self._stop_if_asked()
 

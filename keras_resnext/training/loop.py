@@ -12,9 +12,9 @@ import numpy as np
 
 from keras_resnext import backend, data
 from keras_resnext.backend import Replicas
-from keras_resnext.checkpoint import open_checkpoint, write_checkpoint, write_config
+from keras_resnext.checkpoint import open_checkpoint, write_config
 from keras_resnext.data import Dataset, SharedEvaluation
-from keras_resnext.files import figure, write_csv, write_json, write_text
+from keras_resnext.files import figure, write_json, write_text
 from keras_resnext.models import load_weights
 from keras_resnext.rematerialize import rematerialize, segments
 from keras_resnext.training import replicas as scale
@@ -32,7 +32,6 @@ from keras_resnext.training.network import (
     training_batches,
 )
 from keras_resnext.training.optimizer import ValidateAverages
-from keras_resnext.training.plots import draw_curves
 from keras_resnext.training.run import RunError, RunOptions
 from keras_resnext.training.settings import Settings
 from keras_resnext.weights.files import without_values
@@ -117,24 +116,15 @@ def _fit(
     if replicas.count > 1:
         validation = SharedEvaluation(validation, replicas.count, replicas.shard)
 
-    def save(model: keras.Model, weights_file: str) -> None:
-        write_checkpoint(
-            folder,
-            model,
-            preprocessing=dataset.preprocessing,
-            class_names=dataset.class_names,
-            trained_on=" after ".join(filter(None, (dataset.name, settings.network.weights))),
-            license=license,
-            weights_file=weights_file,
-        )
-
-    def report(progress: Progress) -> None:
-        write_csv(folder / "history.csv", progress.history)
-        draw_curves({folder.resolve().name: progress.history}, folder / "curves.png")
-
+    described = {
+        "preprocessing": dataset.preprocessing,
+        "class_names": dataset.class_names,
+        "trained_on": " after ".join(filter(None, (dataset.name, settings.network.weights))),
+        "license": license,
+    }
+    images, every = settings.data.batch_size, options.checkpoint_every
     with Interruption(replicas) as interruption:
-        images, every = settings.data.batch_size, options.checkpoint_every
-        keep = KeepRun(checkpoints, progress, interruption, save, report, steps, images, every)
+        keep = KeepRun(folder, described, checkpoints, progress, interruption, steps, images, every)
         extra = [tensorboard(folder / "tensorboard")] if options.tensorboard else []
         arguments = {
             "validation_data": validation,
