@@ -236,7 +236,7 @@ def dry_run(settings: Settings, rematerialized: bool = False) -> str:
     copies = 4 if settings.optimizer.ema_decay else 3  # weights, gradients, momentum, averages
     memory = 4 * copies * parameters + size * settings.data.batch_size * per_image
     epochs = settings.schedule.epochs
-    weights = settings.network.weights or "random"
+    weights = "random"
     if initial is not None:
         weights = f"{initial.name} (license {initial.license}, from {initial.source})"
     return "\n".join(

@@ -24,17 +24,13 @@ def trained():
     return network
 
 
-def checkpoints(folder, digest="digest"):
-    return Checkpoints(folder, digest)
-
-
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
 def test_keeps_the_newest(tmp_path, trained):
     for epoch, step in ((9, 0), (9, 5), (10, 0), (100, 0)):
-        checkpoints(tmp_path).save(trained, Progress(epoch, step))
+        Checkpoints(tmp_path, "digest").save(trained, Progress(epoch, step))
     assert names(tmp_path) == [f"epoch00{n}-step0000000.safetensors" for n in ("010", "100")]
 
 
@@ -64,22 +60,22 @@ def replace_by_a_folder(path):
 
 @pytest.mark.parametrize("damage", [flip_a_bit, truncate, advance, empty, replace_by_a_folder])
 def test_damage_is_noticed_and_the_one_before_taken(tmp_path, trained, capsys, damage):
-    checkpoints(tmp_path).save(trained, Progress(1))
-    checkpoints(tmp_path).save(trained, Progress(2))
+    Checkpoints(tmp_path, "digest").save(trained, Progress(1))
+    Checkpoints(tmp_path, "digest").save(trained, Progress(2))
     damage(tmp_path / SECOND)
-    assert checkpoints(tmp_path).load(model()) == Progress(1)
+    assert Checkpoints(tmp_path, "digest").load(model()) == Progress(1)
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(f"Damaged checkpoint passed over: {tmp_path / SECOND}: ")
     if damage is not replace_by_a_folder:  # what was passed over makes room
-        checkpoints(tmp_path).save(trained, Progress(1, 5))
+        Checkpoints(tmp_path, "digest").save(trained, Progress(1, 5))
         assert names(tmp_path) == [FIRST, FIRST.replace("00.safe", "05.safe")]
 
 
 def test_nothing_but_damage(tmp_path, trained):
-    checkpoints(tmp_path).save(trained, Progress(1))
+    Checkpoints(tmp_path, "digest").save(trained, Progress(1))
     flip_a_bit(tmp_path / FIRST)
     with pytest.raises(CheckpointError, match=r"no intact checkpoint in .*SHA-256.*--run-name"):
-        checkpoints(tmp_path).load(model())
+        Checkpoints(tmp_path, "digest").load(model())
 
 
 @pytest.mark.parametrize(
@@ -91,33 +87,33 @@ def test_nothing_but_damage(tmp_path, trained):
     ],
 )
 def test_another_network_or_optimizer(tmp_path, trained, other):
-    checkpoints(tmp_path).save(trained, Progress(1))
+    Checkpoints(tmp_path, "digest").save(trained, Progress(1))
     with pytest.raises(CheckpointError, match="another network or optimizer: its"):
-        checkpoints(tmp_path).load(other())
+        Checkpoints(tmp_path, "digest").load(other())
 
 
 def test_another_run_and_version(tmp_path, trained):
-    checkpoints(tmp_path).save(trained, Progress(1))
+    Checkpoints(tmp_path, "digest").save(trained, Progress(1))
     with pytest.raises(CheckpointError, match="saved with other settings or data") as error:
-        checkpoints(tmp_path, digest="another").load(model())
+        Checkpoints(tmp_path, "another").load(model())
     assert "\n" not in str(error.value)
     (tmp_path / SECOND).write_bytes(safetensors.numpy.save({}, {"format": "99"}))
     with pytest.raises(CheckpointError, match="has format '99', this version reads 4"):
-        checkpoints(tmp_path).load(model())
+        Checkpoints(tmp_path, "digest").load(model())
 
 
 @pytest.mark.parametrize("name", ["", SECOND])
 def test_no_permission(tmp_path, trained, name):
     """Neither a folder that seems empty, nor damage: the run must not go on without it."""
-    checkpoints(tmp_path).save(trained, Progress(1))
-    checkpoints(tmp_path).save(trained, Progress(2))
+    Checkpoints(tmp_path, "digest").save(trained, Progress(1))
+    Checkpoints(tmp_path, "digest").save(trained, Progress(2))
     path = tmp_path / name
     mode = path.stat().st_mode
     path.chmod(0)
     os.seteuid(os.getuid() or 65534)  # root may read everything
     try:
         with pytest.raises(PermissionError):
-            checkpoints(tmp_path).load(model())
+            Checkpoints(tmp_path, "digest").load(model())
     finally:
         os.seteuid(os.getuid())
         path.chmod(mode)

@@ -9,6 +9,7 @@ import pytest
 from keras_resnext.training import RECIPES, RunOptions, Settings, recipe, shortened
 
 tyro = pytest.importorskip("tyro")
+NOT_SMALL = {"small_sizes": (), "small_until": ()}
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -87,6 +88,9 @@ def test_learning_rate_follows_the_images_per_update():
         ("grouped1x1", 100, {"milestones": (30, 60, 80), "warmup_epochs": 0.5}, "30 60 80"),
         ("modern", 1, {"warmup_epochs": 0.025}, "1 instead of 200 epochs: --warmup-epochs 0.025"),
         ("finetune", 2, {"warmup_epochs": 0.1, "frozen_epochs": 0.2}, "--frozen-epochs 0.2"),
+        ("two-cores", 3, {"small_until": (1, 2), "warmup_epochs": 0.1}, "--small-until 1 2"),
+        ("two-cores", 1, NOT_SMALL | {"warmup_epochs": 0.033333}, "no --small-sizes"),
+        ("imagenet-modern", 60, {"small_until": (60,), "warmup_epochs": 0.5}, "--small-until 60"),
         ("quickstart", 9, {"warmup_epochs": 1.0, "epochs": 8}, ""),
     ],
 )
@@ -95,14 +99,6 @@ def test_fewer_epochs_shorten_the_phases_of_a_recipe(name, epochs, expected, wor
     assert settings == RECIPES[name].change(**{"epochs": epochs} | expected)
     assert words in sentence
     assert bool(sentence) == bool(words)
-
-
-def test_small_sizes_are_shortened_too():
-    settings = RECIPES["paper"].change(small_sizes=(16, 24), small_until=(100, 200))
-    short, sentence = shortened(settings, 3)
-    assert (short.augmentation.small_sizes, short.augmentation.small_until) == ((16, 24), (1, 2))
-    assert shortened(settings, 1)[0].augmentation.small_sizes == ()
-    assert "--small-until 1 2" in sentence
 
 
 def test_digest_ignores_what_a_resumed_run_may_change():
