@@ -6,6 +6,7 @@ a table of what is there. `--variants base`, with an OUTPUT_DIR of its own, comp
 """
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean, stdev
@@ -57,6 +58,8 @@ def report(chosen: argparse.Namespace) -> None:
             row += [_mean(of_seeds), _mean(gains, "+") if name != "base" else None]
         if found:
             rows.append(row)
+    if not rows:
+        sys.exit(f"there is no finished run in {chosen.output_dir}; start with: run --data-dir DIR")
     header = ["variant", "seeds", "validation, %", "gain", "test, %", "gain"]
     text = markdown_table(header, rows) + "\n"
     chosen.report.parent.mkdir(parents=True, exist_ok=True)
