@@ -90,15 +90,6 @@ def write_bytes(path: str | os.PathLike, data: bytes | memoryview) -> None:
         temporary.write_bytes(data)
 
 
-def write_csv(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows, one or more, of the same columns as CSV, atomically."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
-
-
 def write_safetensors(
     path: str | os.PathLike, tensors: dict[str, np.ndarray], metadata: dict[str, str]
 ) -> None:

@@ -14,6 +14,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
 
+from keras_resnext.architecture import STAGE_BLOCKS
 from keras_resnext.data import Augmentation, DatasetName
 from keras_resnext.files import require
 
@@ -116,9 +117,7 @@ class Network:
     model's default.
     """
 
-    model: Literal[
-        "resnext11", "resnext20", "resnext26", "resnext29", "resnext50", "resnext101", "resnext152"
-    ] = "resnext11"
+    model: Literal[tuple(STAGE_BLOCKS)] = "resnext11"  # type: ignore[valid-type]
     """Architecture; the number counts its layers."""
     cardinality: Count | None = None
     """Groups of each 3x3 convolution (32; 8 in resnext29)."""
