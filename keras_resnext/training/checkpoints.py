@@ -115,8 +115,8 @@ class Checkpoints:
         if metadata["run"] != self.digest:
             raise CheckpointError(
                 f"{path} was saved with other settings or data than this run has now "
-                f"({path.parents[1] / 'settings.toml'} was edited, or the file belongs to another "
-                "run). Undo that, or start a new run with another --run-name."
+                f"({path.parents[1] / 'settings.toml'} was edited, images came or went, or the "
+                "file is another run's). Undo that, or start a new run with another --run-name."
             )
         _restore(model, path, arrays)
         if metadata["backend"] != backend.NAME:

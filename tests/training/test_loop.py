@@ -1,8 +1,10 @@
+import importlib
 import json
 import re
 import shutil
 import signal
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -111,6 +113,18 @@ def test_killed_and_interrupted_and_resumed_equals_uninterrupted(whole, tmp_path
     at_step(monkeypatch, -1, -1, kill)
     train(SETTINGS, folder, RESUME)
     assert_same_run(folder, whole)
+
+
+@ONCE
+def test_a_study_goes_on_with_a_run_killed_before_its_first_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "scripts")
+    study = importlib.import_module("study_cardinality")
+    at_step(monkeypatch, 0, 1, kill)
+    with pytest.raises(Killed):
+        study.train(SETTINGS, tmp_path / "run")
+    at_step(monkeypatch, -1, -1, kill)
+    study.train(SETTINGS, tmp_path / "run")
+    assert read_run(tmp_path / "run").results["epochs"] == 2
 
 
 EVERYTHING = dict(
