@@ -136,10 +136,7 @@ def learning_rate(
     steps = own.epochs * steps_per_epoch
     warmup = min(round(own.warmup_epochs * steps_per_epoch), steps - 1)  # rounding may leave none
     if own.schedule == "cosine":
-        rest = steps - warmup
-        if not warmup:
-            return schedules.CosineDecay(peak, rest)
-        return schedules.CosineDecay(0.0, rest, warmup_target=peak, warmup_steps=warmup)
+        return schedules.CosineDecay(0.0, steps - warmup, warmup_target=peak, warmup_steps=warmup)
     after: schedules.LearningRateSchedule | float = peak
     if own.schedule == "piecewise" and own.milestones:
         # Keras' boundary is the last step of the old value.
