@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from math import prod
 from pathlib import Path
 
@@ -40,6 +40,8 @@ from keras_resnext.weights.files import without_values
 def train(settings: Settings, folder: Path, options: RunOptions) -> dict:
     """Train a network; `folder` becomes a checkpoint with history, curves and results.
 
+    Sets Keras' global seed, and the global dtype policy while it trains.
+
     Args:
         settings: what decides the outcome.
         folder: of the run.
@@ -69,7 +71,8 @@ def train(settings: Settings, folder: Path, options: RunOptions) -> dict:
         )
     for sentence in _notes(settings, before):
         print(f"Note: {sentence}.")
-    with run.held(folder) if replicas.is_chief else nullcontext():
+    with run.held(folder) if replicas.is_chief else nullcontext(), ExitStack() as after:
+        after.callback(keras.config.set_dtype_policy, keras.config.dtype_policy())
         initial = origin(settings, folder)
         dataset = data.load_dataset(
             settings.data.dataset, settings.data.data_dir, preprocessing(settings, initial)

@@ -39,8 +39,6 @@ ONCE = pytest.mark.skipif(backend.NAME != "tensorflow", reason="the same on each
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     shrink(monkeypatch)
-    yield
-    keras.config.set_dtype_policy("float32")
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +153,7 @@ def test_everything_on_resumes_exactly(tmp_path, monkeypatch):
         freeze_batch_norm=not half,
     )
     train(settings, tmp_path / "whole", RunOptions(rematerialize=True))
+    assert keras.config.dtype_policy().name == "float32"  # the user's own, as before
 
     at_step(monkeypatch, 1, 3, kill)
     with pytest.raises(Killed):
