@@ -157,6 +157,7 @@ def _finish(
     settings: Settings, dataset: Dataset, folder: Path, progress: Progress, replicas: Replicas
 ) -> dict:
     """Evaluate last and best weights on the test split, in each process, and write the results."""
+    keras.config.set_dtype_policy("float32")  # as `evaluate` and exports compute
     model = build_network(settings, dataset)
     accuracies: dict[str, float] = {}
     for which in ("last", "best"):

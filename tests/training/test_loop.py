@@ -143,6 +143,13 @@ EVERYTHING = dict(
 
 
 def test_everything_on_resumes_exactly(tmp_path, monkeypatch):
+    tested_in = []
+
+    def to_test(*arguments):
+        tested_in.append(keras.config.dtype_policy().name)
+        return build_network(*arguments)
+
+    monkeypatch.setattr("keras_resnext.training.loop.build_network", to_test)
     network = build_network(resolve(SETTINGS), tiny_demo())
     write_checkpoint(tmp_path / "initial", network, preprocessing=None, class_names=None)
     half = backend.NAME == "tensorflow"
@@ -153,6 +160,7 @@ def test_everything_on_resumes_exactly(tmp_path, monkeypatch):
         freeze_batch_norm=not half,
     )
     train(settings, tmp_path / "whole", RunOptions(rematerialize=True))
+    assert tested_in == ["float32"]  # as exports compute
     assert keras.config.dtype_policy().name == "float32"  # the user's own, as before
 
     at_step(monkeypatch, 1, 3, kill)
