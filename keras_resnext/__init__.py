@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from keras_resnext import console
 
+__version__ = "0.2.0"
+
 try:
     from keras_resnext import backend  # before Keras, which would fail in many lines
 except ImportError as missing:

@@ -22,7 +22,7 @@ except ImportError:
     sys.exit('error: the command line needs tyro. Type: pip install "keras-resnext[train]"')
 
 
-from keras_resnext import inference, training
+from keras_resnext import __version__, inference, training
 from keras_resnext.checkpoint import Checkpoint, open_checkpoint
 from keras_resnext.data import Dataset, DatasetName, find_images, load_dataset
 from keras_resnext.export import FORMATS, export
@@ -405,6 +405,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(_help())
         return 0
+    if words[0] == "--version":
+        print(COMMAND, __version__)
+        return 0
     if words[0] not in COMMANDS:
         fail(f"there is no command {words[0]!r}; commands are {', '.join(COMMANDS)}")
         return 2
@@ -447,7 +450,7 @@ def _as_typed(message: str, words: Sequence[str]) -> str:
 def _help() -> str:
     lines = (f"  {name:8}  {kind.__doc__.splitlines()[0]}" for name, kind in COMMANDS.items())
     return (
-        f"usage: {COMMAND} COMMAND ...\n\n"
+        f"usage: {COMMAND} COMMAND ...\n       {COMMAND} --version\n\n"
         "ResNeXt for Keras 3: pretrained networks, training and export.\n\n"
         + "\n".join(lines)
         + f"\n\n`{COMMAND} COMMAND --help` explains its options. The environment variable\n"

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import keras
@@ -140,6 +141,7 @@ def test_help_lists_the_commands(capsys):
     status, out, _ = run(capsys, "--help")
     assert status == 0
     assert all(name in out for name in cli.COMMANDS)
+    assert run(capsys, "--version")[:2] == (0, f"keras-resnext {version('keras-resnext')}\n")
     status, _, err = run(capsys, "trian", "--epochs", "3")
     assert status == 2
     assert err.startswith("error: there is no command 'trian'; commands are train, evaluate")
