@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from keras_resnext.files import escape, write_json
+from keras_resnext.files import escape, users_path, write_json
 from keras_resnext.weights import hub
 from keras_resnext.weights.config import CONFIG, from_config, to_config
 from keras_resnext.weights.files import SUFFIXES, read_weights, write_weights
@@ -45,7 +45,7 @@ def open_checkpoint(name: str | os.PathLike | Checkpoint, which: str = "best") -
     text = os.fspath(name)
     if text.startswith(HUB):
         return _of_repository(text.removeprefix(HUB))
-    path = Path(os.path.expanduser(text))  # which leaves the home of nobody as it is
+    path = users_path(text)
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
     except (OSError, ValueError):  # no possible path

@@ -57,6 +57,11 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         ) from error
 
 
+def users_path(path: str | os.PathLike) -> Path:
+    """Return a path, its ~ resolved; that of no known user stays, and is not found by its name."""
+    return Path(os.path.expanduser(path))
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder that is not there, and make sure that files can be written to it.
 

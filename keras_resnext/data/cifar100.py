@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from keras_resnext.data.dataset import Dataset, DatasetError, Split, ranked, sort_by_content
+from keras_resnext.files import users_path
 from keras_resnext.preprocessing import RGB, whole_image
 
 MEAN: RGB = (129.3, 124.1, 112.4)
@@ -55,7 +56,7 @@ def load_cifar100(data_dir: str | os.PathLike | None = None) -> Dataset:
 
     Source: https://www.cs.toronto.edu/~kriz/cifar.html (Krizhevsky, 2009).
     """
-    source = read_tfds() if data_dir is None else read_official(Path(data_dir).expanduser())
+    source = read_tfds() if data_dir is None else read_official(users_path(data_dir))
     training, test, class_names, superclass_names = source
     training, keys = sort_by_content(training)
     test, test_keys = sort_by_content(test)

@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_resnext.data.dataset import Dataset, DatasetError, Split, check_class_names, ranked
 from keras_resnext.data.decoding import NO_IMAGE, ImageFiles, open_image, pool, reason
-from keras_resnext.files import few
+from keras_resnext.files import few, users_path
 from keras_resnext.preprocessing import Preprocessing
 
 HELD_OUT = 0.1
@@ -54,7 +54,7 @@ def load_image_folder(data_dir: str | os.PathLike, preprocessing: Preprocessing)
             few classes or images, or a class name cannot be shown or written.
         ImportError: Pillow is not installed.
     """
-    roots = _part_folders(_innermost(Path(data_dir).expanduser()))
+    roots = _part_folders(_innermost(users_path(data_dir)))
     class_names = _class_names(roots)
     missing = [part for part in PARTS if part not in roots]
     splits: dict[str, Split] = {}
@@ -85,7 +85,7 @@ def find_images(names: Sequence[str | os.PathLike]) -> list[Path]:
 def _find(name: str) -> list[Path]:
     if URL.match(name):
         raise ValueError(f"images: expected a file, got the URL {name}; download it first")
-    path, what = Path(name).expanduser(), "a file"
+    path, what = users_path(name), "a file"
     if path.is_dir():
         what = f"an image ({', '.join(IMAGE_SUFFIXES)})"
         inside = (each for each in path.rglob("*") if each.suffix.lower() in IMAGE_SUFFIXES)

@@ -12,7 +12,7 @@ import numpy as np
 from keras_resnext.data.dataset import Dataset, DatasetError, Split
 from keras_resnext.data.decoding import ImageFiles, pool
 from keras_resnext.data.image_folder import IMAGE_SUFFIXES, class_folders
-from keras_resnext.files import few, require
+from keras_resnext.files import few, require, users_path
 from keras_resnext.preprocessing import Preprocessing, imagenet_class_names, imagenet_classes
 
 KAGGLE = "LOC_val_solution.csv"
@@ -48,7 +48,7 @@ def load_imagenet(
             missing.
         ImportError: Pillow is not installed, or SciPy to read the devkit.
     """
-    folder = Path(data_dir).expanduser()
+    folder = users_path(data_dir)
     roots = [folder / within / part for within in WITHIN for part in ("train", "val")]
     found = {root.name: _list(root) for root in roots if root.is_dir()} or {"val": _list(folder)}
     train, val = (found.get(part, {}) for part in ("train", "val"))

@@ -24,7 +24,7 @@ from keras_resnext.checkpoint import open_checkpoint
 from keras_resnext.console import COMMAND, is_command
 from keras_resnext.data import Dataset, image_to_square, load_demo
 from keras_resnext.export.formats import FORMATS, Format
-from keras_resnext.files import require, to_disk, unfinished
+from keras_resnext.files import require, to_disk, unfinished, users_path
 from keras_resnext.inference.classifier import (
     RAW,
     Classifier,
@@ -105,7 +105,7 @@ def export(
     Example:
         >>> keras_resnext.export(model, "saved_models/flowers", class_names=["daisy", "rose"])
     """
-    path = Path(path).expanduser()
+    path = users_path(path)
     chosen = _check(path, format)
     if dataset is None and chosen.int8:
         raise ValueError(

@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_resnext.checkpoint import Checkpoint, open_checkpoint
 from keras_resnext.data.dataset import check_class_names
-from keras_resnext.files import check_positive, few
+from keras_resnext.files import check_positive, few, users_path
 from keras_resnext.inference.exported import find_exported, open_exported, probabilities
 from keras_resnext.inference.network import check_functional, output_activation
 from keras_resnext.models import from_preset
@@ -87,7 +87,7 @@ def open_classifier(
         ImportError: what runs an export is not installed.
     """
     if not isinstance(source, (keras.Model, Checkpoint)) and (
-        found := find_exported(Path(source).expanduser())
+        found := find_exported(users_path(source))
     ):
         with open_exported(found) as (own_names, own_preprocessing, compute):
             names = _names(

@@ -12,7 +12,7 @@ import numpy as np
 from turns import BACKENDS, Contestant, Task, race, title
 
 from keras_resnext.architecture import STAGE_BLOCKS
-from keras_resnext.files import markdown_table
+from keras_resnext.files import markdown_table, write_text
 
 FACTORS: dict[str, dict[int, Task]] = {
     "images per batch": {n: Task("train", "resnext20_8x8d", n, 32) for n in (8, 16, 32, 64, 128)},
@@ -72,4 +72,4 @@ if __name__ == "__main__":
             print(found, flush=True)
             text += "\n" + found
             if chosen.output:
-                chosen.output.write_text(text, encoding="utf-8")
+                write_text(chosen.output, text)

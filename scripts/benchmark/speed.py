@@ -17,7 +17,7 @@ from typing import Any
 
 from turns import BACKENDS, LOWERINGS, Contestant, Task, race, title
 
-from keras_resnext.files import figure, markdown_table, write_csv
+from keras_resnext.files import figure, markdown_table, write_csv, write_text
 
 BATCH_SIZES = {"resnext50_32x4d": (32,), "resnext20_8x8d": (32, 128)}
 PYTORCH = ("PyTorch", "PyTorch, compiled")
@@ -156,6 +156,6 @@ if __name__ == "__main__":
         print(table(found[-1]), flush=True)
         if folder := chosen.output_dir:  # after each, since a run may be cut short
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "speed.md").write_text(text, encoding="utf-8")
+            write_text(folder / "speed.md", text)
             write_csv(folder / "speed.csv", [row for rows in found for row in rows])
             draw(found, folder / "speed.png")

@@ -226,6 +226,7 @@ def test_images_are_found_once_in_the_order_of_names(folder, names, expected):
         ((), "expected a file, folder or pattern, got none"),
         (("b.png", ""), "expected a file, folder or pattern, got none"),
         (("b.png", "missing.png"), "expected a file by the name missing.png, found none"),
+        (("~nobody/b.png",), "expected a file by the name ~nobody/b.png, found none"),
         (("*.gif",), r"expected a file by the name \*\.gif"),
         (("empty",), r"expected an image \(\.jpg, .*\) by the name empty, found none"),
         (
