@@ -9,6 +9,8 @@ from keras_resnext import console
 
 __version__ = "0.2.0"
 
+if console.is_command():
+    sys.excepthook = console.stop_quietly
 try:
     from keras_resnext import backend  # before Keras, which would fail in many lines
 except ImportError as missing:

@@ -3,7 +3,6 @@
 import argparse
 import os
 import shlex
-import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -397,7 +396,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit status: 0; 1 after an error, which is one line; 2 for a wrong command line; 3 if some
-        images could not be read; 128 + signal after a signal.
+        images could not be read; 128 + signal after a run was stopped by one.
     """
     words = [_plain(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     if arguments is None:
@@ -425,9 +424,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         again = words if "--resume" in words else [*words, "--resume"]
         print(f"\n{stop}; continue with: {shlex.join([COMMAND, *again])}")
         return 128 + stop.signal_number
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        return 128 + signal.SIGINT
 
 
 def _plain(word: str) -> str:

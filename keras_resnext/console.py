@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from keras_resnext.files import escape
 
@@ -21,6 +22,14 @@ def fail(error: BaseException | str) -> int:
     """Print an error as one line on standard error; returns the exit status 1."""
     print(f"error: {escape(' '.join(str(error).split()))}", file=sys.stderr)
     return 1
+
+
+def stop_quietly(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """As `sys.excepthook`: after Ctrl-C, also while modules are imported, one word and no trace."""
+    if issubclass(kind, KeyboardInterrupt):
+        print("\nStopped.", file=sys.stderr)  # Python then dies of the signal, as a shell expects
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 @contextmanager

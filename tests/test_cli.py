@@ -246,3 +246,16 @@ def test_a_backend_that_is_not_installed_is_one_line():
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "torhc" in done.stderr
+
+
+@ONLY_TENSORFLOW
+def test_ctrl_c_while_modules_are_imported_is_one_line(tmp_path):
+    (tmp_path / "keras.py").write_text("raise KeyboardInterrupt")
+    path = Path(__file__).parents[1] / "scripts/train.py"
+    done = subprocess.run(
+        [sys.executable, path],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "\nStopped.\n")
