@@ -6,15 +6,19 @@ as asked, and returns the seconds of those more: what happens once is not a step
 """
 
 import json
+import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from runpy import run_path
+from socket import socket
 from time import perf_counter
 from typing import Any
 
@@ -67,7 +71,12 @@ def keras_network(task: Task):
 
 
 def keras_resnext(
-    task: Task, plain: bool = False, rematerialized: bool = False, lowering: str | None = None
+    task: Task,
+    plain: bool = False,
+    rematerialized: bool = False,
+    lowering: str | None = None,
+    devices: int = 1,
+    processes: int = 1,
 ) -> Steps:
     """`model.fit` or `predict`; plain: on Keras' own convolution and normalization.
 
@@ -82,14 +91,17 @@ def keras_resnext(
         blocks.BatchNorm = keras.layers.BatchNormalization  # type: ignore[misc]
     else:
         backend.native.begin_command()  # as `keras-resnext train` does
-    model = keras_network(task)
-    for layer in model.layers:
-        if lowering and isinstance(layer, GroupedConv2D) and layer.groups > 1:
-            layer.lowering = lowering
-    if rematerialized:
-        rematerialize(model)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(**SGD), loss)
+    with backend.native.start(devices, distributed=processes > 1).scope():
+        model = keras_network(task)
+        for layer in model.layers:
+            if lowering and isinstance(layer, GroupedConv2D) and layer.groups > 1:
+                layer.lowering = lowering
+        if rematerialized:
+            rematerialize(model)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(**SGD), loss)
+        backend.native.synchronize(model)
+    task = replace(task, batch_size=task.batch_size // processes)
     images, labels = batch(task)
 
     def run(steps: int) -> float:
@@ -116,6 +128,55 @@ def keras_resnext(
         else:
             model.predict(many, **options)
         return ends[-1] - ends[0]
+
+    return run
+
+
+def on_two_devices(task: Task) -> Steps:
+    """Ours on two parts of one CPU: virtual devices, or under PyTorch processes of one thread."""
+    from keras_resnext import backend
+
+    if backend.NAME == "torch":
+        return _in_two_processes(task)
+    if backend.NAME == "jax":
+        import jax
+
+        jax.config.update("jax_num_cpu_devices", 2)
+    else:
+        import tensorflow as tf
+
+        parts = [tf.config.LogicalDeviceConfiguration()] * 2
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, parts)
+    return keras_resnext(task, devices=2)
+
+
+def _in_two_processes(task: Task) -> Steps:
+    """The first starts the second, and passes on how many steps to take."""
+    import torch
+
+    torch.set_num_threads(1)
+    if "RANK" in os.environ:
+        return keras_resnext(task, processes=2)
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    there = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    second = subprocess.Popen(
+        [sys.executable, *sys.argv],
+        env=os.environ | there | {"RANK": "1", "LOCAL_RANK": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    os.environ |= there | {"RANK": "0", "LOCAL_RANK": "0"}
+    steps = keras_resnext(task, processes=2)
+
+    def run(count: int) -> float:
+        assert second.stdin is not None
+        second.stdin.write(f"{count}\n")
+        second.stdin.flush()
+        return steps(count)
 
     return run
 
@@ -263,6 +324,7 @@ CONTESTANTS: dict[str, Callable[[Task], Steps]] = {
     "keras_resnext": keras_resnext,
     "keras_resnext, rematerialized": partial(keras_resnext, rematerialized=True),
     **{f"keras_resnext, {name}": partial(keras_resnext, lowering=name) for name in LOWERINGS},
+    "keras_resnext, two devices": on_two_devices,
     "plain Keras": partial(keras_resnext, plain=True),
     "PyTorch": pytorch,
     "PyTorch, compiled": partial(pytorch, compiled=True),

@@ -25,6 +25,7 @@ SERVED = ("PyTorch's ONNX", "PyTorch's ONNX in OpenVINO", "SavedModel", "ONNX", 
 OURS = (
     "keras_resnext",
     "keras_resnext, rematerialized",
+    "keras_resnext, two devices",
     *(f"keras_resnext, {name}" for name in LOWERINGS),
 )
 DEFAULT = (*PYTORCH, OURS[0], *SERVED)
