@@ -151,7 +151,6 @@ def write_folder(
     folder: Path, checkpoint: Checkpoint, weights: LayerWeights, weights_file: str = WEIGHTS["best"]
 ) -> None:
     """Write weights and `config.json` to a folder, which is made if it does not exist."""
-    folder.mkdir(parents=True, exist_ok=True)
     write_weights(folder / weights_file, weights)
     write_config(folder, checkpoint)
 

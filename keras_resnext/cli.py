@@ -25,7 +25,7 @@ from keras_resnext import __version__, inference, training
 from keras_resnext.checkpoint import Checkpoint, open_checkpoint
 from keras_resnext.data import Dataset, DatasetName, find_images, load_dataset
 from keras_resnext.export import FORMATS, export
-from keras_resnext.files import escape, make_folder, tolerate_output, write_text
+from keras_resnext.files import check_writable, escape, tolerate_output, write_text
 from keras_resnext.publishing import convert, presets_page, presets_table, push_to_hub
 from keras_resnext.training import RECIPES, RunOptions, Settings
 from keras_resnext.training.run import SETTINGS_FILE, settings_of
@@ -168,7 +168,7 @@ class Evaluate(OfCheckpoint):
                 "and --data-dir (for pretrained weights: --dataset imagenet --data-dir FOLDER)"
             )
         folder = self.output_dir or _folder(checkpoint) / "evaluation" / self.split
-        make_folder(folder)
+        check_writable(folder)
         report = inference.evaluate(checkpoint, dataset, self.split, self.batch_size)
         write_text(folder / "report.json", inference.report_as_json(report))
         inference.draw_confusion(report, folder / "confusion.png")
@@ -199,7 +199,7 @@ class Predict(OfImages):
             if value not in (None, "-"):
                 if Path(value).exists() and not Path(value).is_file():
                     raise ValueError(f"{option}: {value} is there, and no regular file")
-                make_folder(Path(value).parent)
+                check_writable(Path(value).parent)
         paths = find_images(self.images)
         predictions: list[inference.Prediction] = []
         unreadable: dict[Path, str] = {}
@@ -245,7 +245,7 @@ class Explain(OfImages):
         checkpoint = self.open()
         folder = self.output_dir or _folder(checkpoint) / "explanations"
         files = inference.explanation_files(paths, folder)
-        make_folder(folder)
+        check_writable(folder)
         unreadable: dict[Path, str] = {}
         grad_cam = inference.GradCAM(checkpoint, self.stage)
         for batch in inference.explain(grad_cam, paths, self.classes, self.top, self.batch_size):

@@ -30,8 +30,8 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path to write to, and move that file to `path` once it is on the disk.
 
     Whoever reads `path` finds the old file or the new one, whatever dies and whenever; of several
-    writers the last one to finish wins. The temporary file lies in the same folder, which exists,
-    and has the same suffix (Keras decides by it).
+    writers the last one to finish wins. The temporary file lies in the same folder, which is made
+    if it does not exist, and has the same suffix (Keras decides by it).
 
     Raises:
         OSError: the file cannot be written; `path` is unchanged.
@@ -41,6 +41,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         raise OSError(f"cannot write {path}: it is there, and no regular file")
     temporary = unfinished(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
             with open(temporary, "rb+") as file:
@@ -62,15 +63,15 @@ def users_path(path: str | os.PathLike) -> Path:
     return Path(os.path.expanduser(path))
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder that is not there, and make sure that files can be written to it.
+def check_writable(folder: Path) -> None:
+    """Make sure that files can be written to a folder, or to where it would be made.
 
     Raises:
         OSError: they cannot. Better before the work that they are to hold than after it.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
+        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        tempfile.TemporaryFile(dir=there).close()
     except OSError as error:
         raise OSError(f"cannot write to {folder}: {error.strerror}; choose another") from error
 

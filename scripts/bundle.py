@@ -60,7 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"top-1 {before.top1:.2%} as trained, {after.top1:.2%} as stored")
     if abs(before.top1 - after.top1) > LARGEST_DIFFERENCE:
         sys.exit("error: half precision changes the accuracy; nothing is written")
-    BUNDLED[NAME].mkdir(exist_ok=True)
     tensors = {name: stored(array) for name, array in to_torch(weights).items()}
     write_safetensors(BUNDLED[NAME] / WEIGHTS["best"], tensors, {"format": "pt"})
     accuracy = {"cifar-100 test top-1": after.top1, "cifar-100 test top-5": after.top5}

@@ -160,7 +160,6 @@ def report(chosen: argparse.Namespace) -> None:
         sys.exit(f"there is no finished run in {chosen.output_dir}; start with: run --data-dir DIR")
     published = networks(chosen.families)
     rows = [row(network, published[network], found) for network, found in errors.items()]
-    chosen.report_dir.mkdir(parents=True, exist_ok=True)
     write_csv(chosen.report_dir / "results.csv", rows)
     write_text(chosen.report_dir / "results.md", as_table(rows))
     print(as_table(rows))

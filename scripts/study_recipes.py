@@ -62,7 +62,6 @@ def report(chosen: argparse.Namespace) -> None:
         sys.exit(f"there is no finished run in {chosen.output_dir}; start with: run --data-dir DIR")
     header = ["variant", "seeds", "validation, %", "gain", "test, %", "gain"]
     text = markdown_table(header, rows) + "\n"
-    chosen.report.parent.mkdir(parents=True, exist_ok=True)
     write_text(chosen.report, text)
     print(text)
 

@@ -66,8 +66,9 @@ def test_leaves_the_old_file_where_writing_fails(tmp_path):
 
 
 def test_says_what_cannot_be_written_and_why(tmp_path):
-    with pytest.raises(OSError, match=r"cannot write .*no/a\.txt: No such file or directory"):
-        write_text(tmp_path / "no/a.txt", "x")
+    write_text(tmp_path / "new/folder/a.txt", "x")
+    with pytest.raises(OSError, match=r"cannot write .*folder/a\.txt/b: File exists"):
+        write_text(tmp_path / "new/folder/a.txt/b", "x")
     os.mkfifo(tmp_path / "pipe")  # such as /dev/stdout, which root could replace by a file
     for path in (tmp_path, tmp_path / "pipe"):
         with pytest.raises(OSError, match=rf"cannot write {path}: .* no regular file"):
@@ -76,12 +77,12 @@ def test_says_what_cannot_be_written_and_why(tmp_path):
 
 
 def test_a_folder_on_a_read_only_file_system_is_refused(tmp_path, monkeypatch):
-    files.make_folder(tmp_path / "new" / "folder")
-    assert not list((tmp_path / "new/folder").iterdir())
+    files.check_writable(tmp_path / "new" / "folder")
+    assert not list(tmp_path.iterdir())
     full = OSError(errno.EROFS, os.strerror(errno.EROFS))
     monkeypatch.setattr(tempfile, "TemporaryFile", mock.Mock(side_effect=full))
     with pytest.raises(OSError, match=r"cannot write to .*new: Read-only file system"):
-        files.make_folder(tmp_path / "new")
+        files.check_writable(tmp_path / "new")
 
 
 def test_file_then_name_then_folder_reach_the_disk(tmp_path, monkeypatch):

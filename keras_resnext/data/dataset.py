@@ -162,7 +162,6 @@ def safe_name(class_name: str) -> str:
 def write_examples(folder: Path, dataset: Dataset, most: int = 12) -> None:
     """Write `examples/CLASS.png`, the first test image of each of the first `most` classes."""
     pillow = require("PIL.Image", "writing images needs pillow")
-    (folder / "examples").mkdir(exist_ok=True)
     for label, name in enumerate(dataset.class_names[:most]):
         for row in np.flatnonzero(dataset.test.labels == label)[:1]:
             image = dataset.test.images[row]

@@ -79,7 +79,6 @@ class Checkpoints:
             OSError: it cannot be written; earlier ones are untouched.
         """
         if self.replicas.is_chief:
-            self.folder.mkdir(exist_ok=True)
             arrays = {
                 f"{number:05}": np.asarray(ops.convert_to_numpy(variable), order="C")
                 for number, variable in enumerate(_variables(model))

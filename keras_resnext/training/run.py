@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 from keras_resnext import backend
-from keras_resnext.files import escape, locked, make_folder, markdown_table, write_text
+from keras_resnext.files import check_writable, escape, locked, markdown_table, write_text
 from keras_resnext.training.checkpoints import Row
 from keras_resnext.training.plots import draw_curves
 from keras_resnext.training.settings import FREE, Count, Folder, Settings, Whole, checked, option
@@ -120,7 +120,8 @@ def check(folder: Path, settings: Settings, resume: bool) -> Settings | None:
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Hold a run's folder for this process; a folder that got nothing is removed again."""
-    make_folder(folder)
+    check_writable(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, f"the run {folder.name}"):
         try:
             yield
@@ -217,7 +218,6 @@ def compare_runs(folders: Sequence[Path], output_dir: Path) -> str:
         markdown_table(["setting", *runs], differing) if differing else "None.",
     ]
     text = "\n\n".join(parts) + "\n"
-    make_folder(output_dir)
     write_text(output_dir / "comparison.md", text)
     draw_curves({name: run.history for name, run in runs.items()}, output_dir / "comparison.png")
     return text

@@ -156,7 +156,6 @@ if __name__ == "__main__":
         text += "\n" + table(found[-1])
         print(table(found[-1]), flush=True)
         if folder := chosen.output_dir:  # after each, since a run may be cut short
-            folder.mkdir(parents=True, exist_ok=True)
             write_text(folder / "speed.md", text)
             write_csv(folder / "speed.csv", [row for rows in found for row in rows])
             draw(found, folder / "speed.png")
