@@ -6,18 +6,23 @@ a table of what is there. `--variants base`, with an OUTPUT_DIR of its own, comp
 """
 
 import argparse
+import csv
 import sys
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 from study_cardinality import short_recipe, train
 
-from keras_resnext.files import markdown_table, write_text
+from keras_resnext.files import markdown_table, write_csv, write_text
 from keras_resnext.training import read_run
 
 EPOCHS = 6
+COLUMNS = ("variant", "seed", "validation", "test")
+Point = tuple[int, str]  # seed and variant
+Accuracies = tuple[float, float]  # on the validation and test split, in percent
 VARIANTS: dict[str, dict[str, Any]] = {
     "base": {},
     "label-smoothing-0.1": {"label_smoothing": 0.1},
@@ -40,38 +45,61 @@ VARIANTS: dict[str, dict[str, Any]] = {
 def run(chosen: argparse.Namespace) -> None:
     """Train what is missing: all variants with the first seed, then all with the next."""
     base = short_recipe(EPOCHS, chosen.data_dir, chosen.precision)
-    for seed in chosen.seeds:
-        for name in chosen.variants:
+    done = reported(chosen.report)
+    for point in product(chosen.seeds, chosen.variants):
+        seed, name = point
+        if point not in done:
             train(base.change(**VARIANTS[name], seed=seed), chosen.output_dir / f"{name}-{seed}")
 
 
 def report(chosen: argparse.Namespace) -> None:
-    """Write the accuracy after the last epoch, and the gain over the base with the same seeds."""
-    base = dict(accuracies(chosen.output_dir, "base"))
-    rows = []
-    for name in chosen.variants:
-        found = dict(accuracies(chosen.output_dir, name))
+    """Write the accuracy after the last epoch, and the gain over the base with the same seeds.
+
+    Beside the table lies a CSV file of all runs: those of other machines stay in it.
+    """
+    accuracies = reported(chosen.report) | dict(finished(chosen))
+    if not accuracies:
+        sys.exit(f"there is no finished run in {chosen.output_dir}; start with: run --data-dir DIR")
+    rows, runs = [], []
+    for name in VARIANTS:
+        found = {seed: each for (seed, other), each in sorted(accuracies.items()) if other == name}
         row: list[Any] = [name, len(found)]
         for split in range(2):
-            of_seeds = [of_splits[split] for of_splits in found.values()]
-            gains = [found[seed][split] - base[seed][split] for seed in found.keys() & base.keys()]
-            row += [_mean(of_seeds), _mean(gains, "+") if name != "base" else None]
+            gains = [
+                each[split] - accuracies[seed, "base"][split]
+                for seed, each in found.items()
+                if name != "base" and (seed, "base") in accuracies
+            ]
+            row += [_mean([each[split] for each in found.values()]), _mean(gains, "+") or None]
         if found:
             rows.append(row)
-    if not rows:
-        sys.exit(f"there is no finished run in {chosen.output_dir}; start with: run --data-dir DIR")
+        runs += [
+            dict(zip(COLUMNS, (name, seed, *each), strict=True)) for seed, each in found.items()
+        ]
     header = ["variant", "seeds", "validation, %", "gain", "test, %", "gain"]
     text = markdown_table(header, rows) + "\n"
+    write_csv(chosen.report.with_suffix(".csv"), runs)
     write_text(chosen.report, text)
     print(text)
 
 
-def accuracies(folder: Path, name: str) -> Iterator[tuple[int, tuple[float, float]]]:
-    """Yield each finished seed, with validation and test accuracy of its last epoch in percent."""
-    for file in sorted(folder.glob(f"{name}-[0-9]*/results.json")):
-        run = read_run(file.parent)
-        validation, test = run.history[-1]["val_accuracy"], run.results["test_accuracy_last"]
-        yield int(file.parent.name.removeprefix(f"{name}-")), (100 * float(validation), 100 * test)
+def reported(report: Path) -> dict[Point, Accuracies]:
+    """What the CSV file beside a report has, if there is one."""
+    path = report.with_suffix(".csv")
+    if not path.is_file():
+        return {}
+    rows = csv.reader(path.read_text().splitlines()[1:])
+    return {(int(seed), name): (float(val), float(test)) for name, seed, val, test in rows}
+
+
+def finished(chosen: argparse.Namespace) -> Iterator[tuple[Point, Accuracies]]:
+    """Yield the runs in OUTPUT_DIR that came to their end."""
+    for seed, name in product(chosen.seeds, chosen.variants):
+        folder = chosen.output_dir / f"{name}-{seed}"
+        if (folder / "results.json").is_file():
+            run = read_run(folder)
+            both = float(run.history[-1]["val_accuracy"]), run.results["test_accuracy_last"]
+            yield (seed, name), (round(100 * both[0], 2), round(100 * both[1], 2))
 
 
 def _mean(values: list[float], sign: str = "") -> str:
