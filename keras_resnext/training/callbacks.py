@@ -19,8 +19,8 @@ from keras_resnext import backend
 from keras_resnext.backend import Replicas
 from keras_resnext.checkpoint import WEIGHTS, write_checkpoint
 from keras_resnext.files import require, write_csv
+from keras_resnext.training.averages import Averages
 from keras_resnext.training.checkpoints import Checkpoints, Progress, restore_metrics
-from keras_resnext.training.optimizer import averaged
 from keras_resnext.training.plots import draw_curves
 from keras_resnext.training.replicas import alone, largest
 
@@ -97,6 +97,7 @@ class KeepRun(keras.callbacks.Callback):
         checkpoints: where to save the progress, with weights and optimizer.
         progress: is kept up to date; says where this `fit` goes on.
         interruption: asks to stop.
+        averages: are saved as they were validated.
         steps_per_epoch: of a whole one.
         batch_size: images per step.
         every: steps between checkpoints within an epoch; 0: none there.
@@ -107,6 +108,7 @@ class KeepRun(keras.callbacks.Callback):
     checkpoints: Checkpoints
     progress: Progress
     interruption: Interruption
+    averages: Averages
     steps_per_epoch: int
     batch_size: int
     every: int = 0
@@ -161,7 +163,7 @@ class KeepRun(keras.callbacks.Callback):
             progress.best_accuracy, progress.best_epoch = row["val_accuracy"], epoch + 1
             names.insert(0, WEIGHTS["best"])  # a folder with config.json is one that opens
         progress.epoch, progress.step, progress.metrics, progress.seconds = epoch + 1, 0, [], 0.0
-        with averaged(self.model), alone():
+        with self.averages.in_place(), alone():
             if self.checkpoints.replicas.is_chief:
                 for name in names:
                     write_checkpoint(self.folder, self.model, weights_file=name, **self.described)

@@ -4,6 +4,7 @@ import dataclasses
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext
+from functools import partial
 from math import prod
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from keras_resnext.models import load_weights
 from keras_resnext.rematerialize import rematerialize, segments
 from keras_resnext.training import replicas as scale
 from keras_resnext.training import run
+from keras_resnext.training.averages import Averages
 from keras_resnext.training.callbacks import Interruption, KeepRun, tensorboard
 from keras_resnext.training.checkpoints import Checkpoints, Progress
 from keras_resnext.training.network import (
@@ -29,9 +31,9 @@ from keras_resnext.training.network import (
     plain_batches,
     preprocessing,
     resolve,
+    statistics_batches,
     training_batches,
 )
-from keras_resnext.training.optimizer import ValidateAverages
 from keras_resnext.training.run import RunError, RunOptions
 from keras_resnext.training.settings import Settings
 from keras_resnext.weights.files import without_values
@@ -125,9 +127,12 @@ def _fit(
         "trained_on": " after ".join(filter(None, (dataset.name, settings.network.weights))),
         "license": license,
     }
+    averages = Averages(partial(statistics_batches, settings, dataset))
     images, every = settings.data.batch_size, options.checkpoint_every
     with Interruption(replicas) as interruption:
-        keep = KeepRun(folder, described, checkpoints, progress, interruption, steps, images, every)
+        keep = KeepRun(
+            folder, described, checkpoints, progress, interruption, averages, steps, images, every
+        )
         extra = [tensorboard(folder / "tensorboard")] if options.tensorboard else []
         arguments = {
             "validation_data": validation,
@@ -136,7 +141,7 @@ def _fit(
             "callbacks": [
                 *backend.native.callbacks(),
                 interruption,
-                ValidateAverages(),
+                averages,
                 *(extra if replicas.is_chief else []),
                 keep,
             ],

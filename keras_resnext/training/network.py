@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from keras_resnext import backend
 from keras_resnext.architecture import Architecture, stage_blocks
@@ -167,6 +168,17 @@ def training_batches(
         use_multiprocessing=use_multiprocessing,
         shard=shard,
     )
+
+
+def statistics_batches(settings: Settings, dataset: Dataset) -> Batches:
+    """Batches of augmented training images at full size, for moving statistics of another network.
+
+    At momentum 0.9 they keep 0.5 % of what they were.
+    """
+    rows = np.random.default_rng(settings.seed).permutation(len(dataset.train))
+    chosen = dataset.train.take(np.resize(rows, 50 * settings.data.batch_size))
+    full_size = settings.change(small_sizes=(), small_until=())
+    return training_batches(full_size, dataclasses.replace(dataset, train=chosen))
 
 
 def plain_batches(settings: Settings, dataset: Dataset, split: Split) -> Batches:

@@ -1,10 +1,6 @@
-"""Stochastic gradient descent as PyTorch computes it, its learning rates, and averaged weights."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""Stochastic gradient descent as PyTorch computes it, and its learning rates."""
 
 import keras
-import numpy as np
 from keras import ops
 from keras.optimizers import schedules
 
@@ -160,40 +156,3 @@ class WarmUp(schedules.LearningRateSchedule):
         """Learning rate, a float32 scalar, after `step` steps."""
         value = self.after(step) if callable(self.after) else self.after
         return ops.minimum(ops.cast(step, "float32") / self.steps, 1.0) * value
-
-
-@contextmanager
-def averaged(model: keras.Model) -> Iterator[None]:
-    """Put the averages that the optimizer keeps, if any, in place of the weights."""
-    _swap(model)
-    try:
-        yield
-    finally:
-        _swap(model)
-
-
-class ValidateAverages(keras.callbacks.Callback):
-    """Validate with the averaged weights.
-
-    `keras.callbacks.SwapEMAWeights` rounds the weights at each validation under TensorFlow, and
-    overwrites the averages in the last epoch, so that a run could not go on from there.
-    """
-
-    def on_test_begin(self, logs=None):
-        """Put the averages in."""
-        _swap(self.model)
-
-    def on_test_end(self, logs=None):
-        """Put the weights back."""
-        _swap(self.model)
-
-
-def _swap(model: keras.Model) -> None:
-    inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # of loss scaling
-    if not inner.use_ema:
-        return
-    averages = inner._model_variables_moving_average  # as Keras' own callback reaches them
-    for variable, average in zip(model.trainable_variables, averages, strict=True):
-        value = np.array(ops.convert_to_numpy(variable))  # may be a view
-        variable.assign(average)
-        average.assign(value)

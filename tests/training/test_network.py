@@ -16,9 +16,7 @@ from keras_resnext.training.network import (
     origin,
     preprocessing,
     resolve,
-    training_batches,
 )
-from keras_resnext.training.optimizer import averaged
 from tests.training.tiny import SETTINGS, shrink, tiny_demo
 
 FOLDER = Settings().change(dataset="folder", data_dir=Path("photographs"), model="resnext50")
@@ -110,18 +108,6 @@ def test_half_precision_keeps_weights_statistics_and_logits_in_float32(dataset, 
     assert model.layers[-2].compute_dtype == precision.removeprefix("mixed_")
     scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     assert scaled == (precision == "mixed_float16")
-
-
-def test_averages_of_many_steps_are_soon_worth_validating(dataset):
-    changes = {"ema_decay": 0.999, "learning_rate": 0.05, "epochs": 8, "crop_padding": 0}
-    settings = resolve(SETTINGS.change(**changes))
-    model = compiled_network(settings, dataset, 5)
-    batches = training_batches(settings, dataset, workers=0)
-    model.fit(batches, epochs=8, shuffle=False, verbose=0)
-    weights = model.evaluate(batches, verbose=0)[0]
-    with averaged(model):
-        averages = model.evaluate(batches, verbose=0)[0]
-    assert averages < weights + 0.2 < 1.8  # by chance log(12) = 2.5
 
 
 def test_class_weights_scale_the_loss_and_not_the_accuracy(dataset):

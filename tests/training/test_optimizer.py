@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_resnext.training import RECIPES, Settings
-from keras_resnext.training.optimizer import CoupledSGD, ValidateAverages, averaged, learning_rate
+from keras_resnext.training.optimizer import CoupledSGD, learning_rate
 
 RATES = (0.5, 0.5, 0.05, 0.05, 0.05)  # the change must reach the momentum at once
 SCHEDULE = keras.optimizers.schedules.PiecewiseConstantDecay([1], [0.5, 0.05])
@@ -126,54 +126,3 @@ def test_cosine(warmup):
 def test_a_warm_up_leaves_a_step_at_the_peak():
     settings = Settings().change(epochs=1, schedule="cosine", warmup_epochs=0.9)
     np.testing.assert_allclose(rates(settings), [0, 0.05, 0.1], rtol=1e-6)
-
-
-class Record(keras.callbacks.Callback):
-    """Weights after each step, and during validation."""
-
-    def __init__(self):
-        super().__init__()
-        self.steps, self.validated = [], []
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.model.get_weights()  # JAX: has the state come back into the variables
-        self.steps.append(self.weight())
-
-    def on_test_batch_end(self, batch, logs=None):
-        self.validated.append(self.weight())
-
-    def weight(self):
-        return np.array(self.model.get_weights()[0])
-
-
-def test_validates_the_averages_and_trains_on_with_the_weights():
-    decay = 0.3  # reached after four steps of six
-    x = np.random.default_rng(0).normal(size=(24, 3)).astype("float32")
-    y = x @ np.array([[1.0], [2.0], [3.0]], "float32")
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, use_bias=False)])
-    sgd = CoupledSGD(0.05, 0.9, use_ema=True, ema_momentum=decay)
-    model.compile(sgd, "mse", metrics=["mse"])
-    record = Record()
-    for epoch in range(2):  # two fits, as where an epoch is resumed
-        model.fit(
-            x,
-            y,
-            batch_size=8,
-            initial_epoch=epoch,
-            epochs=epoch + 1,
-            shuffle=False,
-            validation_data=(x, y),
-            validation_batch_size=24,
-            callbacks=[ValidateAverages(), record],
-            verbose=0,
-        )
-    average, averages = 0.0, []
-    for n, step in enumerate(record.steps):
-        kept = min(decay, n / (9 + n))
-        averages.append(average := kept * average + (1 - kept) * step)
-    np.testing.assert_allclose(record.validated[0], averages[2], rtol=1e-5)
-    np.testing.assert_allclose(record.validated[1], averages[5], rtol=1e-5)
-    np.testing.assert_array_equal(record.weight(), record.steps[-1])
-    with averaged(model):
-        np.testing.assert_allclose(record.weight(), averages[5], rtol=1e-5)
-    np.testing.assert_array_equal(record.weight(), record.steps[-1])

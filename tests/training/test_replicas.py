@@ -21,7 +21,7 @@ from tests.training.tiny import SETTINGS, tiny_demo
 ROOT = Path(__file__).parents[2]
 
 # At such a learning rate two runs do not part where rounding turns the sign of a pre-activation.
-GENTLE = {"learning_rate": 0.002, "batch_norm": "synchronized"}
+GENTLE = {"learning_rate": 0.002, "batch_norm": "synchronized", "ema_decay": 0.9}
 WHOLE = Run("whole", GENTLE)
 # Share of the largest of an array; TensorFlow trains in float64 here.
 WEIGHTS = 1e-6 if backend.NAME == "tensorflow" else 1e-3
