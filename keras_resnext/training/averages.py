@@ -40,7 +40,8 @@ class Averages(keras.callbacks.Callback):
             self._statistics = [_value(variable) for variable in _statistics(self.model)]
             self._swap()
             self._learning = self._learning or _Learning(self.model)
-            self._learning.predict(self._images(), verbose=0)
+            # `predict` would gather the outputs, which several processes cannot under JAX.
+            self._learning.evaluate(self._images(), verbose=0)
 
     def on_test_end(self, logs=None):
         """Put the weights back."""
@@ -71,11 +72,12 @@ class Averages(keras.callbacks.Callback):
 
 
 class _Learning(keras.Model):
-    """A network that computes as in training, and so learns statistics from what it predicts."""
+    """A network that learns statistics from what it is evaluated on, as in training."""
 
     def __init__(self, network: keras.Model):
         super().__init__(name="learning")  # TensorFlow takes no name that begins by "_"
         self.network = network
+        self.compile(loss=lambda labels, logits: ops.zeros_like(logits[:, 0]))
 
     def call(self, images):
         return self.network(images, training=True)

@@ -49,7 +49,7 @@ class Images(keras.utils.PyDataset):
         return len(self.images) // BATCH
 
     def __getitem__(self, index):
-        return (self.images[BATCH * index :][:BATCH],)
+        return self.images[BATCH * index :][:BATCH], np.zeros(BATCH)
 
 
 def test_validates_the_averages_by_their_own_statistics_and_trains_on_with_the_weights():
