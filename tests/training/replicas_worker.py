@@ -83,6 +83,7 @@ def train(folder: Path, run: Run, replicas: Replicas | None = None) -> dict:
             return {"results": None, "signal": stop.signal_number}
         finally:
             keras.config.set_floatx("float32")
+            keras.config.set_dtype_policy("float32")
 
 
 def main(path: Path) -> None:
