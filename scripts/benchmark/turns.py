@@ -9,6 +9,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, field
@@ -162,7 +163,7 @@ def title(text: str) -> str:
     found = environment()
     packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
     return (
-        f"# {text}\n\n`python {' '.join(sys.argv)}`\n\n{found['processor']}, "
+        f"# {text}\n\n`python {shlex.join(sys.argv)}`\n\n{found['processor']}, "
         f"{os.cpu_count()} cores, {platform.platform()}; Python {platform.python_version()}, "
         f"{packages}\n"
     )
