@@ -2,7 +2,8 @@
 
 `run --data-dir DIR` trains the short recipe of that study and each variant of it, once per seed,
 in OUTPUT_DIR on CIFAR-100; it may be killed at any time, and goes on where it was. `report` writes
-a table of what is there. `--variants base`, with an OUTPUT_DIR of its own, compares backends.
+a table of what is there, and a CSV file of its runs, which `run` then takes as done. `--variants
+base`, with an OUTPUT_DIR and a REPORT of its own, compares backends.
 """
 
 import argparse
@@ -46,9 +47,10 @@ def run(chosen: argparse.Namespace) -> None:
     """Train what is missing: all variants with the first seed, then all with the next."""
     base = short_recipe(EPOCHS, chosen.data_dir, chosen.precision)
     done = reported(chosen.report)
-    for point in product(chosen.seeds, chosen.variants):
-        seed, name = point
-        if point not in done:
+    for seed, name in product(chosen.seeds, chosen.variants):
+        if (seed, name) in done:
+            print(f"{name}-{seed}: done, in the CSV file beside {chosen.report}", flush=True)
+        else:
             train(base.change(**VARIANTS[name], seed=seed), chosen.output_dir / f"{name}-{seed}")
 
 
