@@ -10,6 +10,7 @@ from keras_resnext import console
 __version__ = "0.2.0"
 
 if console.is_command():
+    console.restart_with_huge_pages()
     sys.excepthook = console.stop_quietly
 try:
     from keras_resnext import backend  # before Keras, which would fail in many lines

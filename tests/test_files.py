@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from keras_resnext import files
+from keras_resnext import console, files
 from keras_resnext.console import hidden_start_up_lines
 from keras_resnext.files import UNFINISHED, atomic_write, locked, write_json, write_text
 
@@ -198,3 +198,24 @@ def test_plots_say_what_they_need(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r'plots need matplotlib. Type: pip install "keras-resn'):
         files.figure()
+
+
+def test_a_command_starts_anew_for_huge_pages_once_and_where_they_are_for_who_asks(
+    monkeypatch, tmp_path
+):
+    restarts = []
+    monkeypatch.setattr(os, "execve", lambda *call: restarts.append(call))
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-X", "dev", "scripts/train.py", "--resume"])
+    monkeypatch.setattr(console, "HUGE_PAGES", tmp_path / "enabled")
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=3")
+    console.restart_with_huge_pages()
+    for choice in ("[always] madvise never", "always madvise [never]", "always [madvise] never"):
+        assert not restarts
+        (tmp_path / "enabled").write_text(choice)
+        console.restart_with_huge_pages()
+    [(python, words, environment)] = restarts
+    assert [python, *words] == [sys.executable] * 2 + ["-X", "dev", "scripts/train.py", "--resume"]
+    assert environment["GLIBC_TUNABLES"] == "glibc.malloc.check=3:glibc.malloc.hugetlb=1"
+    monkeypatch.setenv("GLIBC_TUNABLES", environment["GLIBC_TUNABLES"])
+    console.restart_with_huge_pages()
+    assert len(restarts) == 1

@@ -76,9 +76,12 @@ class Contestant:
         """Start the process, build the network and take the first, compiling step, once."""
         if self._process:
             return
+        from keras_resnext.console import huge_pages
+
+        own = huge_pages() if self.name.startswith("keras_resnext") else {}  # as commands have
         self._process = subprocess.Popen(
             [sys.executable, CONTESTANTS, self.name, json.dumps(asdict(self.task))],
-            env=backend_environment(self.backend),
+            env=backend_environment(self.backend) | own,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
