@@ -134,6 +134,10 @@ def _pointwise(geometry: Geometry) -> bool:
     return geometry.kernel_size == (1, 1)
 
 
+def _dense_pointwise(geometry: Geometry) -> bool:
+    return _pointwise(geometry) and geometry.groups == 1 and not geometry.channels_first
+
+
 def _grouped(geometry: Geometry) -> bool:
     return geometry.groups > 1
 
@@ -143,6 +147,7 @@ def _grouped(geometry: Geometry) -> bool:
 TABLE = (
     Row("jax", "cpu", _pointwise, "matmul"),
     Row("jax", "cpu", _grouped, "packed"),
+    Row("torch", "cpu", _dense_pointwise, "matmul"),  # a convolution would copy the kernel
     Row("tensorflow", "cpu without grouped gradient", _grouped, "packed"),
 )
 
