@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from keras_resnext.files import escape
-
 COMMAND = "keras-resnext"
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
@@ -43,6 +41,8 @@ def restart_with_huge_pages() -> None:
 
 def fail(error: BaseException | str) -> int:
     """Print an error as one line on standard error; returns the exit status 1."""
+    from keras_resnext.files import escape  # with NumPy, of which a restart has no use
+
     print(f"error: {escape(' '.join(str(error).split()))}", file=sys.stderr)
     return 1
 

@@ -17,10 +17,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-# On a GPU each process takes what it needs, not all there is. And what a run before this one has
-# compiled is compiled again.
-os.environ |= {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
-os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"
+os.environ |= {
+    # On a GPU each process takes what it needs, not all there is.
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    # What an earlier run has compiled is compiled again.
+    "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
+}
 CONTESTANTS = Path(__file__).with_name("contestants.py")
 BACKENDS = ("tensorflow", "jax", "torch")
 MARK = "measured: "
