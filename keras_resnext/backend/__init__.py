@@ -6,6 +6,7 @@ with backend-specific code. Each has the same names:
 `DEVICES`: kinds of device that the lowerings distinguish; `"cpu"` is always one of them.
 `convolution(x, kernel, geometry)`: the backend's own convolution, grouped or not; the kernel is
     (height, width, in_channels / groups, out_channels).
+`matmul(x, kernel)`: the product of two matrices, in their dtype.
 `by_device(x, kernel, ways)`: `ways[device](x, kernel)` for the device that computes; in data
     parallelism each device convolves its own part of the batch.
 `batch_normalize(x, gamma, beta, axis, epsilon, synchronized)`: normalize by the mean and biased
@@ -23,7 +24,8 @@ with backend-specific code. Each has the same names:
 `begin_command()`: what a process that is the command `keras-resnext` does first.
 `accelerators()`: names of the GPUs and TPUs that it sees.
 `computes_bfloat16()`: whether the accelerators do so in hardware.
-`CPU_BFLOAT16`: whether it uses a CPU's instructions for bfloat16, if there are any.
+`CPU_BFLOAT16`: instructions of a CPU, as Linux calls them, by which it was measured to gain in
+    bfloat16; one of them is enough.
 `make_deterministic()`: from now on, the same program gives the same bits.
 `WHOLE_GRADIENT`: whether an optimizer clips, accumulates and checks the gradient of the whole
     batch, not that of each replica's part.
@@ -67,7 +69,6 @@ PACKAGES = (
     "torch",
 )
 CPU_INFO = Path("/proc/cpuinfo")
-BFLOAT16_FLAGS = frozenset(("avx512_bf16", "amx_bf16"))  # those it was measured with
 
 
 class BackendError(ImportError):
@@ -218,8 +219,7 @@ def dtype_policy(precision: str) -> str:
     if precision != "auto":
         return precision
     if not accelerators:
-        flags = cpu_info("flags").split()
-        fast = native.CPU_BFLOAT16 and not BFLOAT16_FLAGS.isdisjoint(flags)
+        fast = native.CPU_BFLOAT16 & set(cpu_info("flags").split())
         return "mixed_bfloat16" if fast else "float32"
     return "mixed_bfloat16" if capable else "mixed_float16"
 

@@ -105,8 +105,7 @@ def matmul(x, kernel, geometry: Geometry):
     batch, height, breadth, _ = ops.shape(x)
     pixels = batch * height * breadth
     if groups == 1:  # on two dimensions: XLA's CPU multiplies four dimensions slower
-        # `ops.matmul` makes float64 float32 under JAX and PyTorch.
-        out = ops.reshape(x, (pixels, width)) @ kernel[:, 0]
+        out = backend.native.matmul(ops.reshape(x, (pixels, width)), kernel[:, 0])
     else:
         out = ops.einsum("pgi,igo->pgo", ops.reshape(x, (pixels, groups, width)), kernel)
     return ops.reshape(out, (batch, height, breadth, filters))

@@ -30,6 +30,9 @@ def convolution(x, kernel, geometry: Geometry):
     return tf.transpose(out, (0, 3, 1, 2)) if transposed else out
 
 
+matmul = tf.matmul
+
+
 def by_device(x, kernel, ways: Mapping[str, Callable]):
     """A graph is traced before it is placed, so a GPU that can be seen decides."""
     return ways[device(x.dtype)](x, kernel)
@@ -170,7 +173,7 @@ def _of(kind):
 
 
 WHOLE_GRADIENT = False  # Keras adds gradients up as the very last thing
-CPU_BFLOAT16 = True
+CPU_BFLOAT16 = frozenset(("avx512_bf16", "amx_bf16"))
 
 
 def start(devices: int, distributed: bool) -> Replicas:

@@ -56,6 +56,9 @@ def _same(x, geometry: Geometry):
     return torch.nn.functional.pad(x, (before[1], after[1], before[0], after[0])), 0
 
 
+matmul = torch.matmul
+
+
 def by_device(x, kernel, ways: Mapping[str, Callable]):
     """Where the input lies decides."""
     return ways["cpu" if x.device.type == "cpu" else "gpu"](x, kernel)
@@ -256,7 +259,7 @@ def make_deterministic() -> None:
 
 
 WHOLE_GRADIENT = True
-CPU_BFLOAT16 = True
+CPU_BFLOAT16 = frozenset(("avx512_bf16", "amx_bf16"))
 # Longer than the chief takes for what the others wait for: a checkpoint.
 TIMEOUT = timedelta(minutes=10)
 BUCKET_BYTES = 25 * 2**20  # DistributedDataParallel's

@@ -68,8 +68,12 @@ def test_precision_auto_is_what_the_machine_computes(monkeypatch, tmp_path):
     monkeypatch.setattr(backend.native, "computes_bfloat16", lambda: True)
     assert backend.dtype_policy("auto") == "mixed_bfloat16"
     monkeypatch.setattr(backend.native, "accelerators", lambda: ())
-    capable = "float32" if backend.NAME == "jax" else "mixed_bfloat16"
-    of_processors = {"fma avx512f": "float32", "fma avx512_bf16": capable, "amx_bf16": capable}
+    avx512 = "float32" if backend.NAME == "jax" else "mixed_bfloat16"
+    of_processors = {
+        "fma avx512f": "float32",
+        "fma avx512_bf16": avx512,
+        "amx_bf16 amx_tile": "mixed_bfloat16",
+    }
     monkeypatch.setattr(backend, "CPU_INFO", tmp_path / "cpuinfo")
     assert backend.dtype_policy("auto") == "float32"
     for flags, expected in of_processors.items():

@@ -99,6 +99,31 @@ def test_half_precision(lowering, dtype, bound):
     assert convolution_error(geometry, lowering, dtype) < bound
 
 
+@pytest.mark.parametrize("filters", [16, 48])
+def test_dense_matmul_in_bfloat16(filters):
+    """The gradient transposes the narrower of images and cotangent."""
+    assert convolution_error(case(1, 1, filters=filters), "matmul", "bfloat16") < 2**-6
+
+
+@pytest.mark.skipif(backend.NAME != "jax", reason="the HLO is JAX's")
+@pytest.mark.skipif("amx_bf16" not in backend.cpu_info("flags"), reason="the processor lacks AMX")
+@pytest.mark.parametrize("filters", [64, 256])
+def test_jax_multiplies_bfloat16_as_it_is(filters):
+    """By YNNPACK, within a network's step; XLA by itself converts all to float32."""
+    import jax
+
+    def loss(x, kernel):
+        out = jax.nn.relu(backend.native.matmul(jax.nn.relu(x), kernel))
+        return (out**2).sum()
+
+    x, kernel = jax.numpy.ones((512, 128), "bfloat16"), jax.numpy.ones((128, filters), "bfloat16")
+    program = jax.jit(jax.grad(loss, (0, 1))).lower(x, kernel).compile().as_text()
+    products = [part for part in program.split("\n\n") if " dot(" in part]
+    operands = [line for part in products for line in part.splitlines() if " parameter(" in line]
+    assert len(products) == 3
+    assert len(operands) == sum(" = bf16[" in line for line in operands) == 6
+
+
 @pytest.mark.parametrize("lowering", LOWERINGS)
 def test_unknown_batch_and_size(lowering):
     """A layer built without sizes takes any, compiled once."""
