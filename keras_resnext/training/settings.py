@@ -224,8 +224,8 @@ class Settings:
     loss: Loss = dataclasses.field(default_factory=Loss)
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
-    """Arithmetic. auto: mixed_bfloat16 on an accelerator (mixed_float16 if it lacks bfloat16) and,
-    under TensorFlow and PyTorch, on a CPU that has instructions for it; else float32."""
+    """Arithmetic. auto: mixed_bfloat16 on an accelerator (mixed_float16 if it lacks bfloat16), and
+    on a CPU that has instructions for it (under JAX: AMX); else float32."""
     batch_norm: Literal["per_replica", "synchronized"] = "per_replica"
     """On several devices: normalize by the statistics of each device's part of the batch, or of the
     whole batch."""
