@@ -89,7 +89,7 @@ def _checks() -> Iterator[tuple[str, str, Callable[[], float]]]:
         slow = lowering == "split" and geometry.groups > 8  # JAX compiles it for seconds
         if not (needless or unfit or slow):
             yield f"{lowering}, {case}", "float32", partial(convolution_error, geometry, lowering)
-    for name, dtype in product(["3x3 of 32x4d"], ["bfloat16", "float16"]):
+    for name, dtype in product(["1x1", "3x3 of 32x4d"], ["bfloat16", "float16"]):
         yield f"auto, {name}", dtype, partial(convolution_error, CASES[name], "auto", dtype)
     yield "batch normalization", "float32", batch_normalization_error
 

@@ -7,7 +7,8 @@ from keras_resnext import backend, doctor
 def test_passes_here_and_prints_what_a_report_needs(monkeypatch, capsys):
     """All lowerings of one case; the whole of it runs by `keras-resnext doctor`."""
     case = "3x3, channels first"
-    monkeypatch.setattr(doctor, "CASES", {k: doctor.CASES[k] for k in (case, "3x3 of 32x4d")})
+    cases = {name: doctor.CASES[name] for name in (case, "1x1", "3x3 of 32x4d")}
+    monkeypatch.setattr(doctor, "CASES", cases)
     assert doctor.doctor()
     text = capsys.readouterr().out
     assert text.startswith(f"backend       {backend.NAME}\ndevice        CPU\n") or (
