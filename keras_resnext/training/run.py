@@ -73,6 +73,8 @@ class RunOptions:
                 "steps_per_execution: Keras computes one step at a time under PyTorch, got "
                 f"{self.steps_per_execution}; leave it out or choose another KERAS_BACKEND"
             )
+        if self.use_multiprocessing and not self.workers:
+            raise ValueError("use_multiprocessing: --workers 0 leaves none; give 1 or more")
 
     def folder(self, recipe: str) -> Path:
         """The run's folder, named after the recipe if the run has no name.

@@ -122,3 +122,5 @@ def test_run_folder_and_options():
         RunOptions().folder("$.toml")
     with pytest.raises(ValueError, match="--workers: must be"):
         RunOptions(workers=-1)
+    with pytest.raises(ValueError, match="--use-multiprocessing: --workers 0 leaves none"):
+        RunOptions(workers=0, use_multiprocessing=True)
