@@ -89,7 +89,7 @@ def by_device(x, kernel, ways: Mapping[str, Callable]):
     if mesh is not None:
         specs = {"in_specs": (batch, PartitionSpec()), "out_specs": batch}
         shared = {
-            way: jax.shard_map(partial(_of_a_replica, way, batch[0]), mesh=mesh, **specs)
+            way: jax.shard_map(partial(_with_own_parameters, way, batch[0]), mesh=mesh, **specs)
             for way in ways.values()
         }
         ways = {device: shared[way] for device, way in ways.items()}
@@ -98,7 +98,7 @@ def by_device(x, kernel, ways: Mapping[str, Callable]):
     return jax.lax.platform_dependent(x, kernel, cpu=ways["cpu"], default=ways["gpu"])
 
 
-def _of_a_replica(function, axis: str, x, *parameters):
+def _with_own_parameters(function, axis: str, x, *parameters):
     """A gradient that is written out differs from replica to replica, and so must its argument."""
     return function(x, *(jax.lax.pcast(each, axis, to="varying") for each in parameters))
 
@@ -130,7 +130,7 @@ def batch_normalize(x, gamma, beta, axis: int, epsilon: float, synchronized: boo
         return normalize(x, gamma, beta)
 
     def of_a_replica(x, *parameters):
-        out, *statistics = _of_a_replica(normalize, batch[0], x, *parameters)
+        out, *statistics = _with_own_parameters(normalize, batch[0], x, *parameters)
         return out, *jax.lax.pmean(statistics, batch[0])
 
     whole = PartitionSpec()
